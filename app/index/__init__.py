@@ -1,0 +1,1 @@
+"""What Elasticsearch holds and how it is asked: pure functions."""

@@ -1,0 +1,214 @@
+"""A typed query as requests to Elasticsearch: usually one, at most one more for each other level.
+
+Strategy: documents of the asked level are searched. They hold the attributes of their own level and of those
+above, so most queries are one request. A key that they lack is asked where it is held:
+- an attribute of a lower level (any tag at all, for studies) among the series or instances, which give the
+  UIDs of the studies that have a match. One and the same lower document has to match all the keys that it
+  holds: a study is found because one of its instances is what was asked for, not by keys spread over several;
+- a count of a higher level (ModalitiesInStudy among instances) among the studies.
+The UIDs then are one more condition. Totals are exact, and the order is that of `order`, which is total.
+
+The planner does no I/O: it gives a request, takes the response, and gives the next or what was found.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.dicom.attribute_matching import Universal
+from app.dicom.attribute_path import dotted
+from app.dicom.qido_grammar import Key, Level, Query, scope_keys
+from app.errors import BadQuery
+from app.index.clauses import Clause, filters_of
+from app.index.levels import COMPUTED, level_of
+from app.limits import Limits
+
+INDEX: Mapping[Level, str] = {
+    Level.STUDY: "studies",
+    Level.SERIES: "series",
+    Level.INSTANCE: "instances",
+}
+_UID: Mapping[Level, str] = {
+    Level.STUDY: "study_instance_uid",
+    Level.SERIES: "series_instance_uid",
+    Level.INSTANCE: "sop_instance_uid",
+}
+_DOWNWARDS = (Level.STUDY, Level.SERIES, Level.INSTANCE)
+WINDOW = 10_000  # index.max_result_window: what one request can reach
+PAGE = 10_000  # UIDs a request gives
+JOINED_MOST = 1_000_000  # index.max_terms_count: UIDs that one request takes
+
+Response = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A search: the index by its name, and the body."""
+
+    index: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer: how many match, and the documents of the page that was asked for."""
+
+    total: int
+    sources: tuple[Mapping[str, Any], ...]
+    warnings: tuple[str, ...] = ()
+
+
+class SearchPlan:
+    """The requests that one query takes, one after the other.
+
+    step = plan.first()
+    while isinstance(step, Request):
+        step = plan.next(await index.search(step.index, step.body))
+    """
+
+    def __init__(self, steps: Generator[Request, Response, Found]) -> None:
+        """Follow these steps."""
+        self._steps = steps
+
+    def first(self) -> Request | Found:
+        """Return the first request."""
+        return self._advance(None)
+
+    def next(self, response: Response) -> Request | Found:
+        """Return what follows from the response to the request before."""
+        return self._advance(response)
+
+    def _advance(self, response: Response | None) -> Request | Found:
+        try:
+            return next(self._steps) if response is None else self._steps.send(response)
+        except StopIteration as done:
+            found: Found = done.value
+            return found
+
+
+def plan(query: Query, limits: Limits) -> SearchPlan:
+    """Return the plan for a query."""
+    return SearchPlan(_search(query, limits))
+
+
+def _search(query: Query, limits: Limits) -> Generator[Request, Response, Found]:
+    keys = [key for key in query.keys if not isinstance(key.matching, Universal)]
+    asked = query.level
+    lower = _lowest([_held_at(key) for key in keys if not _is_computed(key)])
+    joins = {_held_at(key) for key in keys if _is_computed(key) and _held_at(key) is not asked}
+    if _DOWNWARDS.index(lower) > _DOWNWARDS.index(asked):
+        joins.add(lower)
+    warnings = (yield from _not_indexed(keys, lower)) if lower is Level.INSTANCE else ()
+    own = [key for key in keys if lower not in joins or _is_computed(key)]
+    own = [key for key in own if not _is_computed(key) or _held_at(key) is asked]
+    filters = filters_of([*scope_keys(query.scope), *own], value_bytes=limits.index_value_bytes)
+    for level in sorted(joins, key=_DOWNWARDS.index):
+        field = _UID[min(level, asked, key=_DOWNWARDS.index)]
+        held = [
+            key for key in keys if (_held_at(key) is level if _is_computed(key) else level is lower)
+        ]
+        conditions = filters_of(
+            [*_scope_at(level, query), *held], value_bytes=limits.index_value_bytes
+        )
+        uids = yield from _uids(level, field, conditions)
+        if not uids:
+            return Found(0, (), warnings)
+        filters.append({"terms": {field: uids}})
+    return (yield from _page(query, filters, warnings))
+
+
+def _is_computed(key: Key) -> bool:
+    return key.path[0] in COMPUTED
+
+
+def _held_at(key: Key) -> Level:
+    """Return the level whose documents hold an attribute; those below hold it too unless computed."""
+    return COMPUTED.get(key.path[0]) or level_of(key.path[0])
+
+
+def _lowest(levels: list[Level]) -> Level:
+    return max(levels, key=_DOWNWARDS.index, default=Level.STUDY)
+
+
+def _scope_at(level: Level, query: Query) -> list[Key]:
+    """Return the URL's conditions as far as documents of a level have them."""
+    keys = scope_keys(query.scope)
+    return [keys[0]] if keys and level is Level.STUDY else list(keys)
+
+
+def _not_indexed(keys: list[Key], level: Level) -> Generator[Request, Response, tuple[str, ...]]:
+    """Ask whether some instance has a key's attribute with values that were too much to index."""
+    paths = {dotted(key.path[:depth]) for key in keys for depth in range(1, len(key.path) + 1)}
+    body = {
+        "size": 0,
+        "track_total_hits": 1,
+        "query": {"bool": {"filter": [{"terms": {"not_indexed": sorted(paths)}}]}},
+    }
+    response = yield Request(INDEX[level], body)
+    if response["hits"]["total"]["value"] == 0:
+        return ()
+    return ("Some instances have values of a match key that exceed a limit and are not searched",)
+
+
+def _uids(
+    level: Level, field: str, filters: list[Clause]
+) -> Generator[Request, Response, list[str]]:
+    """Collect the distinct UIDs of matching documents of another level."""
+    uids: list[str] = []
+    after: Mapping[str, Any] | None = None
+    while True:
+        sources: dict[str, Any] = {"size": PAGE, "sources": [{"uid": {"terms": {"field": field}}}]}
+        if after is not None:
+            sources["after"] = after
+        body = {
+            "size": 0,
+            "track_total_hits": False,
+            "query": {"bool": {"filter": filters}},
+            "aggs": {"uids": {"composite": sources}},
+        }
+        response = yield Request(INDEX[level], body)
+        found = response["aggregations"]["uids"]
+        uids += [bucket["key"]["uid"] for bucket in found["buckets"]]
+        if len(found["buckets"]) < PAGE:
+            return uids
+        if len(uids) > JOINED_MOST:
+            raise BadQuery(f"The match keys are met by more than {JOINED_MOST} {level} entries.")
+        after = found["after_key"]
+
+
+def _page(
+    query: Query, filters: list[Clause], warnings: tuple[str, ...]
+) -> Generator[Request, Response, Found]:
+    """Fetch the asked stretch of the answer; beyond the window by walking there in order."""
+    body: dict[str, Any] = {
+        "query": {"bool": {"filter": filters}},
+        "sort": [{"order": "asc"}],
+        "track_total_hits": True,
+        "size": query.limit,
+        "from": query.offset,
+        "_source": ["metadata"],
+    }
+    index = INDEX[query.level]
+    if query.offset + query.limit <= WINDOW:
+        response = yield Request(index, body)
+        return _found(response["hits"]["total"]["value"], response, warnings)
+    to_skip = query.offset
+    body |= {"from": 0, "_source": False}
+    total: int | None = None
+    while True:
+        body["size"] = min(to_skip, WINDOW) if to_skip else query.limit
+        body["_source"] = False if to_skip else ["metadata"]
+        response = yield Request(index, dict(body))
+        hits = response["hits"]["hits"]
+        if total is None:
+            total = int(response["hits"]["total"]["value"])
+        if not to_skip:
+            return _found(total, response, warnings)
+        if len(hits) < body["size"] or total <= query.offset:
+            return Found(total, (), warnings)
+        to_skip -= len(hits)
+        body |= {"search_after": hits[-1]["sort"], "track_total_hits": False}
+
+
+def _found(total: int, response: Response, warnings: tuple[str, ...]) -> Found:
+    return Found(total, tuple(hit["_source"] for hit in response["hits"]["hits"]), warnings)

@@ -1,0 +1,89 @@
+"""Every limit, in one place. Each is a setting: `COREGISTER_LIMIT_<NAME>`."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+class Limits(BaseSettings):
+    """The bounds that keep one request from taking the server with it."""
+
+    model_config = SettingsConfigDict(env_prefix="COREGISTER_LIMIT_", frozen=True, extra="ignore")
+
+    # ---- a STOW request
+    request_bytes: int = Field(64 * GIB, description="Largest STOW body, in bytes.")
+    instance_bytes: int = Field(8 * GIB, description="Largest single instance, in bytes.")
+    parts: int = Field(20_000, description="Most parts of one multipart body.")
+    part_header_bytes: int = Field(16 * KIB, description="Largest header of one part, in bytes.")
+    part_headers: int = Field(32, description="Most header lines of one part.")
+    spool_memory_bytes: int = Field(
+        1 * MIB, description="A part up to this size stays in memory; a larger one goes to disk."
+    )
+    free_disk_bytes: int = Field(
+        256 * MIB, description="Storing stops with 503 when the disk has less room than this."
+    )
+    request_idle_seconds: float = Field(
+        60.0, description="A body that sends nothing for this long is given up."
+    )
+    store_requests: int = Field(
+        64, description="STOW requests served at once; further ones wait, then get 503."
+    )
+    store_wait_seconds: float = Field(
+        10.0, description="How long a STOW request waits for its turn before it gets 503."
+    )
+    store_seconds: float = Field(
+        60.0, description="Time budget of one STOW after its last byte came in; then 503."
+    )
+
+    # ---- one instance
+    nesting_depth: int = Field(32, description="Deepest nesting of sequences.")
+    elements: int = Field(5_000_000, description="Most data elements of one instance.")
+    inflated_bytes: int = Field(
+        512 * MIB, description="Largest data set that a deflated object may inflate to, in bytes."
+    )
+    inline_bytes: int = Field(
+        2 * KIB, description="A binary value above this becomes a BulkDataURI in metadata."
+    )
+    inline_text_bytes: int = Field(
+        256 * KIB, description="A text or number value above this becomes a BulkDataURI."
+    )
+
+    # ---- the index
+    index_value_bytes: int = Field(
+        1024, description="A value is searchable by its first bytes up to this length."
+    )
+    index_tokens: int = Field(
+        20_000, description="Most searchable values of one instance; more are stored, not indexed."
+    )
+    index_values: int = Field(
+        256, description="Values of one attribute that are searchable; further ones are stored."
+    )
+    index_items: int = Field(
+        1_000,
+        description="Most sequence items of one instance that keys can be matched within one by one.",
+    )
+
+    # ---- queries
+    query_results: int = Field(
+        1_000, description="Results of one QIDO answer when the client sets no limit."
+    )
+    query_results_max: int = Field(5_000, description="Most results of one QIDO answer.")
+    query_keys: int = Field(64, description="Most match keys of one query.")
+    query_values: int = Field(4_096, description="Most values in one UID list.")
+    query_string_bytes: int = Field(256 * KIB, description="Longest query string, in bytes.")
+
+    # ---- FHIR
+    fhir_instances: int = Field(
+        2_000, description="Instances that an ImagingStudy lists; above it has counts only."
+    )
+    fhir_instances_at_once: int = Field(
+        100,
+        description="Up to this size an ImagingStudy lists its instances with every commit; above it, "
+        "once no commit has come for a while.",
+    )
+    fhir_listing_seconds: float = Field(
+        3.0, description="Time without a commit after which a study's instances are listed in FHIR."
+    )

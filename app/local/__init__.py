@@ -1,0 +1,1 @@
+"""The embedded stack: starts Elasticsearch and HAPI FHIR on this machine."""

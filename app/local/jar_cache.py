@@ -1,0 +1,179 @@
+"""Brings the locked jars to this machine: several at once, resumable, checked, placed atomically.
+
+Strategy: what is in the cache was checked before it got there, so a start without missing jars
+reads no byte of them and needs no network. A jar on its way is a `.part` file; whatever of it is
+there is kept through errors and interruptions, and the rest is asked for with `Range`. Only a file
+whose length and SHA-256 are the locked ones is renamed to its place.
+"""
+
+import hashlib
+import os
+import shutil
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from http import HTTPStatus
+from pathlib import Path
+from threading import Event
+
+import certifi
+import httpx
+
+from app.errors import DownloadFailed, NoRoom
+from app.limits import MIB
+from app.local.jars import Jar
+from app.local.locks import exclusive
+
+AT_ONCE = 6
+ATTEMPTS = 4
+PAUSE_SECONDS = 1.0  # doubled after each attempt
+TIMEOUT_SECONDS = 30.0
+SPARE_BYTES = 64 * MIB
+
+Advance = Callable[[int], None]
+
+
+class JarCache:
+    """A folder of jars, laid out like a Maven repository."""
+
+    def __init__(
+        self, folder: Path, *, repository: str, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
+        """Keep jars in `folder`; take those that are missing from `repository`, a base URL."""
+        self._folder = folder
+        self._repository = repository.rstrip("/")
+        self._pause_seconds = pause_seconds
+
+    def path(self, jar: Jar) -> Path:
+        """Return where the jar is, or will be."""
+        return self._folder / jar.path
+
+    def missing(self, jars: Iterable[Jar]) -> tuple[Jar, ...]:
+        """Return the jars that have to be downloaded, each once."""
+        return tuple(dict.fromkeys(jar for jar in jars if not self._has(jar)))
+
+    def already(self, jars: Iterable[Jar]) -> int:
+        """Return how many bytes of these jars an earlier, interrupted download left."""
+        return sum(
+            min(part.stat().st_size, jar.size) for jar in jars if (part := self._part(jar)).exists()
+        )
+
+    def fetch(self, jars: Sequence[Jar], advance: Advance) -> None:
+        """Download these jars; `advance` is called with bytes that came, negative where refused."""
+        stop = Event()
+        with ExitStack() as stack:
+            stack.enter_context(exclusive(self._folder / ".lock"))  # one `.part`, one writer
+            jars = self.missing(jars)  # somebody else may have brought them while this waited
+            self._require_room(jars)
+            client = stack.enter_context(
+                httpx.Client(
+                    verify=_trust(), timeout=TIMEOUT_SECONDS, follow_redirects=True,
+                    limits=httpx.Limits(max_connections=AT_ONCE),
+                )
+            )  # fmt: skip
+            pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE, thread_name_prefix="download"))
+            stack.callback(stop.set)  # also when the person at the keyboard has had enough
+            largest_first = sorted(jars, key=lambda jar: -jar.size)
+            under_way = [
+                pool.submit(self._fetch_one, client, jar, advance, stop) for jar in largest_first
+            ]
+            stack.callback(lambda: [each.cancel() for each in under_way])
+            done, _ = wait(under_way, return_when=FIRST_EXCEPTION)
+            for each in done:
+                each.result()
+
+    def _has(self, jar: Jar) -> bool:
+        try:
+            return self.path(jar).stat().st_size == jar.size
+        except FileNotFoundError:
+            return False
+
+    def _part(self, jar: Jar) -> Path:
+        path = self.path(jar)
+        return path.with_name(path.name + ".part")
+
+    def _require_room(self, jars: Sequence[Jar]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        needed = sum(jar.size for jar in jars) - self.already(jars) + SPARE_BYTES
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise NoRoom(
+                f"The downloads need {needed // MIB} MiB in {self._folder}, which has "
+                f"{free // MIB} MiB left. Make room, or set COREGISTER_CACHE to another folder."
+            )
+
+    def _fetch_one(self, client: httpx.Client, jar: Jar, advance: Advance, stop: Event) -> None:
+        part = self._part(jar)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        pause = self._pause_seconds
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._receive(client, jar, part, advance, stop)
+                break
+            except (httpx.HTTPError, DownloadFailed) as error:
+                if attempt == ATTEMPTS or stop.is_set() or _is_final(error):
+                    raise _explained(jar, self._repository, error) from error
+            except OSError as error:
+                raise NoRoom(
+                    f"{part.parent} cannot be written: {error.strerror}. What is there is kept; "
+                    "the next run goes on from it."
+                ) from error
+            stop.wait(pause)
+            pause *= 2
+        if not stop.is_set():
+            part.replace(self.path(jar))
+
+    def _receive(
+        self, client: httpx.Client, jar: Jar, part: Path, advance: Advance, stop: Event
+    ) -> None:
+        """Bring `part` to its full length and check it; what is wrong is removed."""
+        have = part.stat().st_size if part.exists() else 0
+        if have < jar.size:
+            headers = {"Accept-Encoding": "identity"}  # the locked bytes, as they are
+            if have:
+                headers["Range"] = f"bytes={have}-"
+            with client.stream("GET", f"{self._repository}/{jar.path}", headers=headers) as answer:
+                answer.raise_for_status()
+                resumed = answer.status_code == HTTPStatus.PARTIAL_CONTENT
+                if not resumed:
+                    advance(-have)
+                with part.open("ab" if resumed else "wb") as file:
+                    for chunk in answer.iter_raw():
+                        file.write(chunk)
+                        advance(len(chunk))
+                        if stop.is_set():
+                            return
+                    file.flush()
+                    os.fsync(file.fileno())
+        with part.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != jar.sha256:
+            advance(-part.stat().st_size)
+            part.unlink()
+            raise DownloadFailed("what came is not the file that was locked (its SHA-256 differs)")
+
+
+def _trust() -> ssl.SSLContext:
+    """Trust what this machine trusts, and what every browser does: not every Python knows both."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _is_final(error: Exception) -> bool:
+    return (
+        isinstance(error, httpx.HTTPStatusError)
+        and error.response.is_client_error
+        and error.response.status_code != HTTPStatus.TOO_MANY_REQUESTS
+    )
+
+
+def _explained(jar: Jar, repository: str, error: Exception) -> DownloadFailed:
+    reason = str(error) or type(error).__name__
+    if isinstance(error, httpx.HTTPStatusError):
+        reason = f"it answered {error.response.status_code}"
+    return DownloadFailed(
+        f"{jar.filename} could not be downloaded from {repository}: {reason}. What came is kept; "
+        "the next run goes on from it. COREGISTER_MAVEN_REPOSITORY names another repository."
+    )

@@ -1,0 +1,1 @@
+"""The verbs: store, find, retrieve, recover."""

@@ -1,0 +1,154 @@
+"""The durable note of what is about to be stored, so that a crash can be cleared up.
+
+An intent is written when the blobs are being made durable and removed when the index has the instances. One
+that is left behind belongs to a worker that died; `app.services.recover` finishes or undoes it.
+"""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psutil
+
+from app.dicom.instance import InstanceRecord, StoredInstance
+
+INTENTS = "intents"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One Coregister process, told apart from a later one with the same process id."""
+
+    host: str
+    pid: int
+    started: float  # seconds since the epoch
+
+    @classmethod
+    def current(cls) -> "Worker":
+        """Return this process."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, psutil.Process(pid).create_time())
+
+    def gone(self, here: "Worker") -> bool:
+        """Tell whether the process is known to be dead; unknown (another host) is False."""
+        if self.host != here.host:
+            return False
+        try:
+            return psutil.Process(self.pid).create_time() != self.started
+        except psutil.NoSuchProcess:
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedInstance:
+    """An instance that an intent is about."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    blob_key: str
+    size: int
+    sha256: str
+    version: str
+    stored_at: str
+
+    @classmethod
+    def of(cls, stored: StoredInstance) -> "IntendedInstance":
+        """Return what has to be remembered of an instance whose blob is on its way."""
+        return cls(
+            sop_instance_uid=stored.record.sop_instance_uid,
+            series_instance_uid=stored.record.series_instance_uid,
+            sop_class_uid=stored.record.sop_class_uid,
+            transfer_syntax_uid=stored.record.transfer_syntax_uid,
+            blob_key=stored.blob_key,
+            size=stored.size,
+            sha256=stored.sha256,
+            version=stored.version,
+            stored_at=stored.stored_at,
+        )
+
+    def to_stored(self, study_instance_uid: str) -> StoredInstance:
+        """Return the instance without its attributes; they are read from the blob again."""
+        return StoredInstance(
+            record=InstanceRecord(
+                study_instance_uid=study_instance_uid,
+                series_instance_uid=self.series_instance_uid,
+                sop_instance_uid=self.sop_instance_uid,
+                sop_class_uid=self.sop_class_uid,
+                transfer_syntax_uid=self.transfer_syntax_uid,
+                attributes={},
+            ),
+            blob_key=self.blob_key,
+            size=self.size,
+            sha256=self.sha256,
+            version=self.version,
+            stored_at=self.stored_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The instances of one study that one request is about to store."""
+
+    id: str
+    study_instance_uid: str
+    worker: Worker
+    lease_until: str  # RFC 3339, UTC: after it, anybody may take over
+    instances: tuple[IntendedInstance, ...]
+
+    def abandoned(self, here: Worker, now: datetime) -> bool:
+        """Tell whether its worker will not finish it any more."""
+        return self.worker.gone(here) or datetime.fromisoformat(self.lease_until) < now
+
+
+def new_intent(
+    intent_id: str,
+    study_instance_uid: str,
+    instances: Sequence[StoredInstance],
+    *,
+    worker: Worker,
+    lease_seconds: float,
+) -> Intent:
+    """Return the intent to store these instances."""
+    return Intent(
+        id=intent_id,
+        study_instance_uid=study_instance_uid,
+        worker=worker,
+        lease_until=(datetime.now(UTC) + timedelta(seconds=lease_seconds)).isoformat(),
+        instances=tuple(IntendedInstance.of(stored) for stored in instances),
+    )
+
+
+_INSTANCE_FIELDS = tuple(IntendedInstance.__slots__)
+
+
+def to_source(intent: Intent) -> dict[str, Any]:
+    """Return the document of an intent."""
+    return {
+        "study_instance_uid": intent.study_instance_uid,
+        "worker": {
+            "host": intent.worker.host,
+            "pid": intent.worker.pid,
+            "started": intent.worker.started,
+        },
+        "lease_until": intent.lease_until,
+        "instances": [
+            {name: getattr(instance, name) for name in _INSTANCE_FIELDS}
+            for instance in intent.instances
+        ],
+    }
+
+
+def from_source(intent_id: str, source: Mapping[str, Any]) -> Intent:
+    """Return the intent that a document tells of."""
+    return Intent(
+        id=intent_id,
+        study_instance_uid=source["study_instance_uid"],
+        worker=Worker(**source["worker"]),
+        lease_until=source["lease_until"],
+        instances=tuple(IntendedInstance(**instance) for instance in source["instances"]),
+    )

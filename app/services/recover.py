@@ -1,0 +1,99 @@
+"""Clears up what a crash left: intents of workers that are gone are finished or undone."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from app.errors import CoregisterError
+from app.services.claims import Claims
+from app.services.commit import StudyCommits, Submission
+from app.services.intents import INTENTS, Intent, Worker, from_source
+from app.services.redo import Redo
+from app.stores.blobs import BlobStore
+from app.stores.elasticsearch import ElasticsearchIndex, Write
+
+PERIOD_SECONDS = 15.0
+PAGE = 200
+
+log = structlog.get_logger(__name__)
+
+
+class Recovery:
+    """Looks for abandoned intents, at start and on a timer."""
+
+    def __init__(
+        self,
+        *,
+        index: ElasticsearchIndex,
+        blobs: BlobStore,
+        commits: StudyCommits,
+        redo: Redo,
+        claims: Claims,
+        worker: Worker,
+    ) -> None:
+        """Act as `worker`."""
+        self._index = index
+        self._blobs = blobs
+        self._commits = commits
+        self._redo = redo
+        self._claims = claims
+        self._worker = worker
+
+    async def run_forever(self) -> None:
+        """Recover again and again; a store that is down is tried next time."""
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            try:
+                await self.run_once()
+            except CoregisterError as error:
+                log.warning("recovery_postponed", error=type(error).__name__)
+
+    async def run_once(self) -> int:
+        """Clear up all abandoned intents; return how many there were. Raises IndexUnavailable."""
+        await self._index.refresh(INTENTS)
+        cleared = 0
+        after: list[str] | None = None
+        while True:
+            body = {"size": PAGE, "sort": [{"lease_until": "asc"}]}
+            if after is not None:
+                body["search_after"] = after
+            hits = (await self._index.search(INTENTS, body))["hits"]["hits"]
+            for hit in hits:
+                intent = from_source(hit["_id"], hit["_source"])
+                if intent.abandoned(self._worker, datetime.now(UTC)):
+                    await self._clear(intent)
+                    cleared += 1
+            if len(hits) < PAGE:
+                return cleared
+            after = hits[-1]["sort"]
+
+    async def _clear(self, intent: Intent) -> None:
+        uids = [item.sop_instance_uid for item in intent.instances]
+        async with self._claims.hold(uids):
+            try:
+                await self._finish_or_undo(intent)
+            except CoregisterError as error:
+                # the others must not wait for this one; it is tried again next time
+                log.warning("intent_postponed", intent=intent.id, error=type(error).__name__)
+
+    async def _finish_or_undo(self, intent: Intent) -> None:
+        prepared = await self._redo.read(intent)
+        if prepared is None:
+            await self._blobs.delete(item.blob_key for item in intent.instances)
+            log.info("intent_undone", intent=intent.id)
+        else:
+            found = await self._commits.commit(Submission(intent, prepared, again=True))
+            await self._drop_copies(intent, found.identical | found.different)
+            log.info("intent_recovered", intent=intent.id, instances=len(prepared))
+        await self._index.bulk([Write("delete", INTENTS, intent.id)], refresh=False)
+
+    async def _drop_copies(self, intent: Intent, known: frozenset[str]) -> None:
+        """Remove blobs of instances that the index has under another version."""
+        documents = await self._index.get_many("instances", sorted(known), fields=["blob_key"])
+        kept = {document["blob_key"] for document in documents.values()}
+        await self._blobs.delete(
+            item.blob_key
+            for item in intent.instances
+            if item.sop_instance_uid in known and item.blob_key not in kept
+        )

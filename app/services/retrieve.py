@@ -1,0 +1,166 @@
+"""Reads objects back: whole instances, metadata, frames and bulk data."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from app.dicom.instance import ByteRange, PixelLayout
+from app.dicom.part10 import inflate
+from app.errors import NotFound
+from app.index.documents import read_bulk, read_metadata, read_pixels
+from app.limits import Limits
+from app.services.snapshot import INSTANCES
+from app.stores.blobs import BlobStore
+from app.stores.elasticsearch import ElasticsearchIndex
+
+PAGE = 500
+LOCATION_FIELDS = ["transfer_syntax_uid", "blob_key", "size", "sop_class_uid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked for: a study, a series of it, or an instance of that."""
+
+    study_instance_uid: str
+    series_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where the bytes of one instance are."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    blob_key: str
+    size: int
+
+
+class Retrieve:
+    """The verb behind WADO-RS."""
+
+    def __init__(
+        self, index: ElasticsearchIndex, blobs: BlobStore, limits: Limits, threads: Executor
+    ) -> None:
+        """Inflate deflated objects in `threads`."""
+        self._index = index
+        self._blobs = blobs
+        self._limits = limits
+        self._threads = threads
+
+    async def instances(self, target: Target) -> AsyncIterator[Located]:
+        """Yield the instances of the target, series by series. Raises IndexUnavailable."""
+        async for source in self._sources(target, LOCATION_FIELDS):
+            yield _located(source)
+
+    async def metadata(self, target: Target) -> AsyncIterator[bytes]:
+        """Yield the DICOM JSON object of each instance (PS3.18 §10.4.1.1.2)."""
+        async for source in self._sources(target, ["metadata"]):
+            yield read_metadata(source)
+
+    async def bytes_of(self, located: Located) -> bytes:
+        """Return a whole instance as received. Raises NotFound, BlobsUnavailable."""
+        (data,) = await self._blobs.read(located.blob_key, [ByteRange(0, located.size)])
+        return data
+
+    def stream(self, located: Located) -> AsyncIterator[bytes]:
+        """Yield an instance as received, in chunks."""
+        return self._blobs.stream(located.blob_key)
+
+    async def instance(self, target: Target) -> tuple[Located, Mapping[str, Any]]:
+        """Return one instance and its index document. Raises NotFound."""
+        uid = target.sop_instance_uid or ""
+        source = (await self._index.get_many(INSTANCES, [uid])).get(uid)
+        if source is None or not _is_within(source, target):
+            raise NotFound("There is no such instance.")
+        return _located(source), source
+
+    async def frames(
+        self, target: Target, numbers: Sequence[int]
+    ) -> tuple[Located, bool, list[bytes]]:
+        """Return the instance, whether its pixels are encapsulated, and the frames asked for.
+
+        Numbers count from 1. Raises NotFound where there is no such frame.
+        """
+        located, source = await self.instance(target)
+        layout = read_pixels(source)
+        if layout is None:
+            raise NotFound("The instance has no frames that can be told apart.")
+        if any(not 1 <= number <= len(layout.frames) for number in numbers):
+            raise NotFound(f"The instance has the frames 1 to {len(layout.frames)}.")
+        ranges = [part for number in numbers for part in layout.frames[number - 1]]
+        stretches = iter(await self._read(located, source, ranges))
+        frames = [
+            b"".join(next(stretches) for _ in layout.frames[number - 1]) for number in numbers
+        ]
+        return located, layout.encapsulated, frames
+
+    async def bulk(self, target: Target, path: str) -> tuple[Located, PixelLayout | None, bytes]:
+        """Return a bulk value; encapsulated pixel data come as layout and an empty value."""
+        located, source = await self.instance(target)
+        place = read_bulk(source).get(path)
+        if place is None:
+            raise NotFound("The instance has no such bulk value.")
+        layout = read_pixels(source) if path == "7FE00010" else None
+        if layout is not None and layout.encapsulated:
+            return located, layout, b""
+        (value,) = await self._read(located, source, [place])
+        return located, None, value
+
+    async def _read(
+        self, located: Located, source: Mapping[str, Any], ranges: Sequence[ByteRange]
+    ) -> list[bytes]:
+        if not source.get("deflated"):
+            return await self._blobs.read(located.blob_key, ranges)
+        data = await self.bytes_of(located)
+        loop = asyncio.get_running_loop()
+        inflated = await loop.run_in_executor(self._threads, inflate, data, self._limits)
+        return [bytes(inflated[r.offset : r.offset + r.length]) for r in ranges]
+
+    async def _sources(
+        self, target: Target, fields: Sequence[str]
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        if target.sop_instance_uid is not None:
+            yield (await self.instance(target))[1]
+            return
+        terms = [{"term": {"study_instance_uid": target.study_instance_uid}}]
+        if target.series_instance_uid is not None:
+            terms.append({"term": {"series_instance_uid": target.series_instance_uid}})
+        body: dict[str, Any] = {
+            "size": PAGE,
+            "query": {"bool": {"filter": terms}},
+            "sort": [{"order": "asc"}],
+            "_source": [*fields, "study_instance_uid", "series_instance_uid", "sop_instance_uid"],
+            "track_total_hits": False,
+        }
+        while True:
+            hits = (await self._index.search(INSTANCES, body))["hits"]["hits"]
+            for hit in hits:
+                yield hit["_source"]
+            if len(hits) < PAGE:
+                return
+            body["search_after"] = hits[-1]["sort"]
+
+
+def _located(source: Mapping[str, Any]) -> Located:
+    return Located(
+        source["study_instance_uid"],
+        source["series_instance_uid"],
+        source["sop_instance_uid"],
+        source["transfer_syntax_uid"],
+        source["blob_key"],
+        source["size"],
+    )
+
+
+def _is_within(source: Mapping[str, Any], target: Target) -> bool:
+    return source[
+        "study_instance_uid"
+    ] == target.study_instance_uid and target.series_instance_uid in (
+        None,
+        source["series_instance_uid"],
+    )

@@ -1,0 +1,138 @@
+"""A study as it stands at one version: its ImagingStudy and its documents in the index."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.fhir.ids import imaging_study_id
+from app.fhir.imaging_study import count
+from app.index.documents import Links, linked, series_document, study_document
+from app.limits import Limits
+from app.services.intake import Prepared
+from app.stores.elasticsearch import ElasticsearchIndex, Write
+from app.stores.hapi import HapiStore
+
+INSTANCES, SERIES, STUDIES = "instances", "series", "studies"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of a study; `version` 0 and no resource where the study is new."""
+
+    study_instance_uid: str
+    imaging_study: Mapping[str, Any] | None
+    version: int
+    study: Mapping[str, Any] | None = None  # its index document
+    series: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)  # those looked at
+
+    @property
+    def weight(self) -> int:
+        """Return how much memory this takes, counted in listed instances."""
+        if self.imaging_study is None:
+            return 1
+        return 10 + sum(
+            2 + len(series.get("instance", ())) for series in self.imaging_study.get("series", ())
+        )
+
+
+class Snapshots:
+    """Reads studies from the stores."""
+
+    def __init__(self, index: ElasticsearchIndex, fhir: HapiStore) -> None:
+        """Read from these stores."""
+        self._index = index
+        self._fhir = fhir
+
+    async def read(self, study_instance_uid: str) -> Snapshot:
+        """Return the study as it is now. Raises IndexUnavailable, FhirUnavailable."""
+        found = await self._fhir.read("ImagingStudy", imaging_study_id(study_instance_uid))
+        if found.resource is None:
+            return Snapshot(study_instance_uid, None, found.version)
+        documents = await self._index.get_many(STUDIES, [study_instance_uid])
+        return Snapshot(
+            study_instance_uid, found.resource, found.version, documents.get(study_instance_uid)
+        )
+
+    async def with_series(self, snapshot: Snapshot, series: Iterable[str]) -> Snapshot:
+        """Return the snapshot with the documents of these series. Raises IndexUnavailable."""
+        missing = [uid for uid in set(series) if uid not in snapshot.series]
+        if not missing:
+            return snapshot
+        found = (
+            {} if snapshot.imaging_study is None else await self._index.get_many(SERIES, missing)
+        )
+        return Snapshot(
+            snapshot.study_instance_uid,
+            snapshot.imaging_study,
+            snapshot.version,
+            snapshot.study,
+            {**snapshot.series, **{uid: found.get(uid) for uid in missing}},
+        )
+
+
+def advance(
+    before: Snapshot,
+    imaging_study: Mapping[str, Any],
+    version: int,
+    added: Sequence[Prepared],
+    limits: Limits,
+) -> Snapshot:
+    """Return the snapshot after instances were linked: documents made anew, counts from FHIR."""
+    links = links_of(imaging_study, version)
+    counts = count(imaging_study)
+    by_series: dict[str, list[Prepared]] = defaultdict(list)
+    for prepared in added:
+        by_series[prepared.stored.record.series_instance_uid].append(prepared)
+    series = dict(before.series)
+    for uid, instances in by_series.items():
+        series[uid] = series_document(
+            series.get(uid),
+            [prepared.stored for prepared in instances],
+            links,
+            number_of_instances=counts.series[uid],
+            limits=limits,
+        )
+    study = study_document(
+        before.study,
+        [prepared.stored for prepared in added],
+        links,
+        number_of_series=len(counts.series),
+        number_of_instances=counts.instances,
+        modalities=counts.modalities,
+        limits=limits,
+    )
+    return Snapshot(before.study_instance_uid, imaging_study, version, study, series)
+
+
+def writes_of(after: Snapshot, added: Sequence[Prepared]) -> list[Write]:
+    """Return what has to be written for instances that this snapshot has linked."""
+    if after.imaging_study is None:
+        raise ValueError("a study is linked before it is indexed")
+    links = links_of(after.imaging_study, after.version)
+    writes = [
+        Write(
+            "create",
+            INSTANCES,
+            prepared.stored.record.sop_instance_uid,
+            linked(prepared.document, links),
+        )
+        for prepared in added
+    ]
+    touched = {prepared.stored.record.series_instance_uid for prepared in added}
+    writes += [
+        Write("index", SERIES, uid, after.series[uid], after.version)
+        for uid in touched
+        if after.series[uid] is not None
+    ]
+    writes.append(Write("index", STUDIES, after.study_instance_uid, after.study, after.version))
+    return writes
+
+
+def links_of(imaging_study: Mapping[str, Any], version: int) -> Links:
+    """Return the links that index documents of this study carry."""
+    return Links(
+        patient=imaging_study["subject"]["reference"],
+        imaging_study=f"ImagingStudy/{imaging_study['id']}",
+        imaging_study_version=version,
+    )

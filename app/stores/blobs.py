@@ -1,0 +1,298 @@
+"""Where objects are kept, byte for byte as received, never changed.
+
+Strategy: an incoming part is spooled to a file beside its final place (or, for a remote store, on the
+local disk) while its bytes are counted and hashed. `put` makes spooled files durable under their keys:
+on a local disk by fsync and rename, and an fsync of each folder that got a new name; on an object store
+by an upload that the store acknowledged. A key is `{study}/{series}/{instance}/{version}.dcm` and is
+written once.
+"""
+
+import asyncio
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError as ObstoreError
+from obstore.store import ObjectStore, from_url
+
+from app.dicom.instance import ByteRange
+from app.errors import BlobsUnavailable, ConfigurationError, NotFound
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+CHUNK_BYTES = 256 * 1024
+RETRY_AFTER_SECONDS = 10
+UPLOADS_AT_ONCE = 8
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A spooled file and the key under which it is to be kept."""
+
+    path: Path
+    key: str
+
+
+class BlobStore(Protocol):
+    """What the services need of a blob store."""
+
+    @property
+    def spool_folder(self) -> Path:
+        """Return the local folder for incoming parts."""
+
+    async def put(self, uploads: Sequence[Upload]) -> None:
+        """Make all files durable under their keys and take them out of the spool.
+
+        Raises BlobsUnavailable; then some may be there, and none may be relied on.
+        """
+
+    async def read(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Return the bytes of each range. Raises NotFound, BlobsUnavailable."""
+
+    def stream(self, key: str, part: ByteRange | None = None) -> AsyncIterator[bytes]:
+        """Yield the object, or a stretch of it, in chunks. Raises NotFound, BlobsUnavailable."""
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that are not there are no error. Raises BlobsUnavailable."""
+
+    async def free_bytes(self) -> int | None:
+        """Return the room left for spooling and storing, in bytes."""
+
+    async def ping(self) -> None:
+        """Return if the store can be used now. Raises BlobsUnavailable."""
+
+    async def close(self) -> None:
+        """Release threads and connections."""
+
+
+def open_blob_store(url: str) -> BlobStore:
+    """Return the store that the setting `COREGISTER_BLOBS` names. Raises ConfigurationError."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise ConfigurationError("COREGISTER_BLOBS: a file URL has three slashes: file:///path")
+        return LocalBlobs(Path(unquote(parts.path)))
+    if parts.scheme in ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"):
+        try:
+            return RemoteBlobs(from_url(url))
+        except (ObstoreError, ValueError) as exc:
+            raise ConfigurationError(f"COREGISTER_BLOBS: {exc}") from exc
+    raise ConfigurationError(
+        f"COREGISTER_BLOBS: unknown kind of store '{parts.scheme}:'; "
+        "known are file:///…, s3://…, az://… and gs://…"
+    )
+
+
+class LocalBlobs:
+    """Objects as files under one folder of this machine."""
+
+    def __init__(self, root: Path, *, threads: int = 8) -> None:
+        """Use (and make) the folder `root`. Raises ConfigurationError if it cannot be written."""
+        self._root = root
+        self._spool = root / ".spool"
+        try:
+            self._spool.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise ConfigurationError(f"COREGISTER_BLOBS: {root}: {exc.strerror}") from exc
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
+
+    @property
+    def spool_folder(self) -> Path:
+        """Return the local folder for incoming parts: on the same disk, so that a rename suffices."""
+        return self._spool
+
+    async def put(self, uploads: Sequence[Upload]) -> None:
+        """Make all files durable under their keys and take them out of the spool."""
+        await self._run(self._put, list(uploads))
+
+    async def read(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Return the bytes of each range."""
+        return await self._run(self._read, key, list(ranges))
+
+    async def stream(self, key: str, part: ByteRange | None = None) -> AsyncIterator[bytes]:
+        """Yield the object, or a stretch of it, in chunks."""
+        offset, end = (part.offset, part.offset + part.length) if part else (0, None)
+        while True:
+            length = CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - offset)
+            if length <= 0:
+                return
+            (chunk,) = await self._run(self._read, key, [ByteRange(offset, length)])
+            if chunk:
+                yield chunk
+            if len(chunk) < length:
+                return
+            offset += length
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects, and folders that became empty."""
+        await self._run(self._delete, list(keys))
+
+    async def free_bytes(self) -> int | None:
+        """Return the free space of the disk, in bytes."""
+        return shutil.disk_usage(self._root).free
+
+    async def ping(self) -> None:
+        """Write, sync and remove a small file."""
+        await self._run(self._touch)
+
+    async def close(self) -> None:
+        """Wait for work under way."""
+        self._threads.shutdown(wait=True)
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, work, *args)
+        except FileNotFoundError as exc:
+            raise NotFound("The object is not in the blob store.") from exc
+        except OSError as exc:
+            raise _unavailable(exc) from exc
+
+    def _put(self, uploads: list[Upload]) -> None:
+        folders: set[Path] = set()
+        for upload in uploads:
+            _sync(upload.path)
+            target = self._root / upload.key
+            folders |= self._make_folders(target.parent)
+            upload.path.rename(target)
+        for folder in folders:
+            _sync(folder)
+
+    def _make_folders(self, folder: Path) -> set[Path]:
+        """Make `folder`; return it and each folder that got a new entry, which need a sync."""
+        changed = {folder}
+        missing = folder
+        while not missing.exists():
+            missing = missing.parent
+            changed.add(missing)
+        folder.mkdir(parents=True, exist_ok=True)
+        return changed
+
+    def _read(self, key: str, ranges: list[ByteRange]) -> list[bytes]:
+        with (self._root / key).open("rb") as file:
+            return [os.pread(file.fileno(), part.length, part.offset) for part in ranges]
+
+    def _delete(self, keys: list[str]) -> None:
+        for key in keys:
+            path = self._root / key
+            path.unlink(missing_ok=True)
+            for folder in path.relative_to(self._root).parents[:-1]:
+                try:
+                    (self._root / folder).rmdir()
+                except OSError:
+                    break  # not empty: another instance, series or version is there
+
+    def _touch(self) -> None:
+        with tempfile.NamedTemporaryFile(dir=self._spool, prefix="ping-") as file:
+            file.write(b"ping")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class RemoteBlobs:
+    """Objects in S3, Azure Blob Storage or Google Cloud Storage."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Use an object store as obstore knows it."""
+        self._store = store
+        self._spool = Path(tempfile.mkdtemp(prefix="coregister-spool-"))
+        self._slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    @property
+    def spool_folder(self) -> Path:
+        """Return a folder on the local disk."""
+        return self._spool
+
+    async def put(self, uploads: Sequence[Upload]) -> None:
+        """Upload all files; each is there once the store acknowledged it."""
+        await asyncio.gather(*(self._upload(upload) for upload in uploads))
+
+    async def _upload(self, upload: Upload) -> None:
+        async with self._slots:
+            try:
+                await obstore.put_async(self._store, upload.key, upload.path)
+            except (ObstoreError, OSError) as exc:
+                raise _unavailable(exc) from exc
+        upload.path.unlink(missing_ok=True)
+
+    async def read(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Return the bytes of each range, near ones fetched together."""
+        try:
+            found = await obstore.get_ranges_async(
+                self._store,
+                key,
+                starts=[part.offset for part in ranges],
+                lengths=[part.length for part in ranges],
+            )
+        except FileNotFoundError as exc:
+            raise NotFound("The object is not in the blob store.") from exc
+        except (ObstoreError, OSError) as exc:
+            raise _unavailable(exc) from exc
+        return [bytes(part) for part in found]
+
+    async def stream(self, key: str, part: ByteRange | None = None) -> AsyncIterator[bytes]:
+        """Yield the object, or a stretch of it, in chunks."""
+        options: GetOptions = {}
+        if part is not None:
+            options["range"] = (part.offset, part.offset + part.length)
+        try:
+            answer = await obstore.get_async(self._store, key, options=options)
+            async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+        except FileNotFoundError as exc:
+            raise NotFound("The object is not in the blob store.") from exc
+        except (ObstoreError, OSError) as exc:
+            raise _unavailable(exc) from exc
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; those that are not there are no error."""
+        for key in keys:
+            try:
+                await obstore.delete_async(self._store, key)
+            except FileNotFoundError:
+                continue
+            except (ObstoreError, OSError) as exc:
+                raise _unavailable(exc) from exc
+
+    async def free_bytes(self) -> int | None:
+        """Return the room left in the local spool."""
+        return shutil.disk_usage(self._spool).free
+
+    async def ping(self) -> None:
+        """Ask for an object that cannot be there: any answer but a failure is good."""
+        try:
+            await obstore.head_async(self._store, "ping")
+        except FileNotFoundError:
+            return
+        except (ObstoreError, OSError) as exc:
+            raise _unavailable(exc) from exc
+
+    async def close(self) -> None:
+        """Remove the spool folder."""
+        shutil.rmtree(self._spool, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unavailable(exc: Exception) -> BlobsUnavailable:
+    if isinstance(exc, OSError) and exc.errno in FULL:
+        return BlobsUnavailable("The disk of the blob store is full.", retry_after=60)
+    return BlobsUnavailable("The blob store failed.", retry_after=RETRY_AFTER_SECONDS)

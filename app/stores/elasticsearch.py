@@ -1,0 +1,212 @@
+"""Elasticsearch: the indices, looking up by id, searching, and bulk writing.
+
+Strategy: each index has an alias `{prefix}-{name}` that the code uses, over a concrete index
+`{prefix}-{name}-{mapping version}`, so that a rebuilt index takes over by moving the alias. Every failure
+to reach the server leaves here as IndexUnavailable.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from elastic_transport import ConnectionTimeout, HttpxAsyncHttpNode, TransportError
+from elasticsearch import (
+    ApiError,
+    AsyncElasticsearch,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    OrjsonSerializer,
+)
+
+from app.errors import IndexUnavailable
+
+RETRY_AFTER_SECONDS = 5
+CONNECTIONS = 32
+HTTP_CONFLICT = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One operation of a bulk request.
+
+    `create` fails where the id is there; `index` with a version is refused where the index has a newer one
+    (external versions: the ImagingStudy's), without a version it overwrites; `delete` removes.
+    """
+
+    action: Literal["create", "index", "delete"]
+    index: str  # the name without prefix
+    id: str
+    source: Mapping[str, Any] | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of one operation: the HTTP-like status and, if it failed, the kind of failure."""
+
+    status: int
+    failure: str | None = None
+
+    @property
+    def conflict(self) -> bool:
+        """Tell whether the index had the document already, or a newer one."""
+        return self.status == HTTP_CONFLICT
+
+
+class ElasticsearchIndex:
+    """The search side of the archive."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str,
+        api_key: str | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        """Connect lazily to the server at `url`."""
+        self._prefix = prefix
+        self._client = AsyncElasticsearch(
+            url,
+            api_key=api_key,
+            node_class=HttpxAsyncHttpNode,
+            connections_per_node=CONNECTIONS,
+            request_timeout=timeout_seconds,
+            max_retries=0,  # retrying is decided where the whole request's time budget is known
+            retry_on_timeout=False,
+            serializers={"application/json": OrjsonSerializer()},
+        )
+
+    def alias(self, name: str) -> str:
+        """Return the alias under which an index is used."""
+        return f"{self._prefix}-{name}"
+
+    async def ensure(
+        self, definitions: Mapping[str, Mapping[str, Any]], *, shards: int, replicas: int
+    ) -> None:
+        """Make the indices that are missing; `definitions` is name → settings, mappings, version.
+
+        `shards` is the number of primary shards of the instances, by far the largest index.
+        """
+        for name, definition in definitions.items():
+            async with _translated():
+                if await self._client.indices.exists_alias(name=self.alias(name)):
+                    continue
+                settings = {**definition["settings"]["index"], "number_of_replicas": replicas}
+                if name == "instances":
+                    settings["number_of_shards"] = shards
+                await self._create(name, definition, settings)
+
+    async def _create(
+        self, name: str, definition: Mapping[str, Any], settings: Mapping[str, Any]
+    ) -> None:
+        concrete = f"{self.alias(name)}-{definition['version']}"
+        try:
+            await self._client.indices.create(
+                index=concrete,
+                settings=dict(settings),
+                mappings=definition["mappings"],
+                aliases={self.alias(name): {}},
+                wait_for_active_shards=1,
+            )
+        except BadRequestError as exc:
+            # another worker made it between the question and now
+            if exc.error != "resource_already_exists_exception":
+                raise
+
+    async def get_many(
+        self, name: str, ids: Sequence[str], *, fields: Sequence[str] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Return id → source of those ids that exist, as of now (no refresh needed)."""
+        if not ids:
+            return {}
+        async with _translated():
+            answer = await self._client.mget(
+                index=self.alias(name),
+                ids=list(ids),
+                source_includes=list(fields) if fields is not None else None,
+            )
+        return {doc["_id"]: doc["_source"] for doc in answer["docs"] if doc.get("found")}
+
+    async def search(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the raw answer to a search body."""
+        async with _translated():
+            answer = await self._client.search(index=self.alias(name), body=dict(body))
+        return dict(answer.body)
+
+    async def bulk(self, writes: Sequence[Write], *, refresh: bool) -> list[WriteResult]:
+        """Carry out all writes; with `refresh` they are visible to searches on return."""
+        if not writes:
+            return []
+        async with _translated():
+            answer = await self._client.perform_request(
+                "POST",
+                "/_bulk?refresh=true" if refresh else "/_bulk",
+                headers={"content-type": "application/x-ndjson", "accept": "application/json"},
+                body=b"".join(self._lines(writes)),
+            )
+        return [_result(item) for item in answer.body["items"]]
+
+    def _lines(self, writes: Iterable[Write]) -> Iterable[bytes]:
+        for write in writes:
+            target: dict[str, Any] = {"_index": self.alias(write.index), "_id": write.id}
+            if write.version is not None:
+                target |= {"version": write.version, "version_type": "external"}
+            yield orjson.dumps({write.action: target}) + b"\n"
+            if write.source is not None:
+                yield orjson.dumps(write.source) + b"\n"
+
+    async def refresh(self, name: str) -> None:
+        """Make everything written so far visible to searches."""
+        async with _translated():
+            await self._client.indices.refresh(index=self.alias(name))
+
+    async def drop(self) -> None:
+        """Remove every index of this prefix, with all that is in it."""
+        async with _translated():
+            found = await self._client.indices.get(index=f"{self._prefix}-*", features="aliases")
+            for concrete in found.body:
+                await self._client.indices.delete(index=concrete)
+
+    async def ping(self) -> None:
+        """Return if the cluster can serve. Raises IndexUnavailable."""
+        async with _translated():
+            health = await self._client.cluster.health(
+                index=f"{self._prefix}-*", timeout="1s", wait_for_status="yellow"
+            )
+        if health["status"] == "red":
+            raise IndexUnavailable("An index is red.", retry_after=RETRY_AFTER_SECONDS)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def _result(item: Mapping[str, Any]) -> WriteResult:
+    (outcome,) = item.values()
+    error = outcome.get("error")
+    return WriteResult(status=outcome["status"], failure=error["type"] if error else None)
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Turn failures to reach the server, or of the server, into IndexUnavailable."""
+    try:
+        yield
+    except ConnectionTimeout as exc:
+        raise IndexUnavailable(
+            "Elasticsearch did not answer in time.", retry_after=RETRY_AFTER_SECONDS
+        ) from exc
+    except TransportError as exc:
+        raise IndexUnavailable(
+            "Elasticsearch cannot be reached.", retry_after=RETRY_AFTER_SECONDS
+        ) from exc
+    except (NotFoundError, ConflictError, BadRequestError):
+        raise  # a mistake of ours, not of the server's state
+    except ApiError as exc:
+        raise IndexUnavailable(
+            f"Elasticsearch answered {exc.status_code}.", retry_after=RETRY_AFTER_SECONDS
+        ) from exc

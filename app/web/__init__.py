@@ -1,0 +1,1 @@
+"""The HTTP edge. Handlers translate; they decide nothing."""

@@ -1,0 +1,79 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from app.errors import IndexUnavailable
+from app.stores.lane import Lane
+from app.stores.elasticsearch import Write, WriteResult
+
+
+class SlowIndex:
+    """Records each bulk request; answers when told to."""
+
+    def __init__(self) -> None:
+        self.bulks: list[list[str]] = []
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def bulk(self, writes: Sequence[Write], *, refresh: bool) -> list[WriteResult]:
+        self.bulks.append([write.id for write in writes])
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        return [WriteResult(status=int(write.id)) for write in writes]
+
+
+def writes(*ids: int) -> list[Write]:
+    return [Write("index", "x", str(i), {}) for i in ids]
+
+
+async def test_what_arrives_meanwhile_shares_the_next_request() -> None:
+    index = SlowIndex()
+    lane = Lane(index, refresh=True)  # type: ignore[arg-type]
+    first = asyncio.create_task(lane.write(writes(1)))
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(lane.write(writes(i, i + 10))) for i in (2, 3, 4)]
+    await asyncio.sleep(0.01)
+    index.go.set()
+
+    assert [r.status for r in await first] == [1]
+    assert [[r.status for r in await task] for task in later] == [[2, 12], [3, 13], [4, 14]]
+    assert index.bulks == [["1"], ["2", "12", "3", "13", "4", "14"]]
+
+
+async def test_a_request_is_bounded_and_order_kept() -> None:
+    index = SlowIndex()
+    index.go.set()
+    lane = Lane(index, refresh=False, bulk_writes=3)  # type: ignore[arg-type]
+    await asyncio.gather(*(lane.write(writes(i)) for i in range(8)))
+
+    assert [i for bulk in index.bulks for i in bulk] == [str(i) for i in range(8)]
+    assert max(len(bulk) for bulk in index.bulks) <= 3
+
+
+async def test_a_failure_reaches_everybody_who_waits_and_the_lane_goes_on() -> None:
+    index = SlowIndex()
+    index.error = IndexUnavailable("down")
+    index.go.set()
+    lane = Lane(index, refresh=False)  # type: ignore[arg-type]
+    results = await asyncio.gather(
+        *(lane.write(writes(i)) for i in range(3)), return_exceptions=True
+    )
+    assert all(isinstance(result, IndexUnavailable) for result in results)
+
+    index.error = None
+    assert [r.status for r in await lane.write(writes(7))] == [7]
+
+
+async def test_one_who_goes_away_does_not_disturb_the_others() -> None:
+    index = SlowIndex()
+    lane = Lane(index, refresh=False)  # type: ignore[arg-type]
+    gone = asyncio.create_task(lane.write(writes(1)))
+    stays = asyncio.create_task(lane.write(writes(2)))
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    index.go.set()
+    assert [r.status for r in await stays] == [2]
