@@ -39,8 +39,11 @@ class Limits(BaseSettings):
     )
 
     # ---- one instance
-    nesting_depth: int = Field(32, description="Deepest nesting of sequences.")
+    nesting_depth: int = Field(32, le=64, description="Deepest nesting of sequences.")
     elements: int = Field(5_000_000, description="Most data elements of one instance.")
+    frames: int = Field(
+        500_000, description="Most frames of one instance that can be retrieved one by one."
+    )
     inflated_bytes: int = Field(
         512 * MIB, description="Largest data set that a deflated object may inflate to, in bytes."
     )

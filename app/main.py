@@ -23,6 +23,7 @@ from app.services.commit import StudyCommits
 from app.services.find import Find
 from app.services.intents import Worker
 from app.services.link import StudyLinker
+from app.services.listing import Listing
 from app.services.patients import Patients
 from app.services.readiness import Readiness
 from app.services.recover import Recovery
@@ -110,7 +111,12 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
             systems=systems, limits=limits, time_zone=settings.time_zone,
         )  # fmt: skip
         commits = StudyCommits(
-            index=index, lane=lane, snapshots=snapshots, linker=linker, redo=redo
+            index=index,
+            lane=lane,
+            snapshots=snapshots,
+            linker=linker,
+            redo=redo,
+            listing=Listing(index=index, lane=lane, linker=linker, limits=limits),
         )
         store = StoreStudy(
             index=index, journal=journal, blobs=blobs, commits=commits,

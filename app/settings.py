@@ -3,6 +3,7 @@
 import ipaddress
 from pathlib import Path
 from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, model_validator
@@ -84,6 +85,19 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/dicom-web"
+
+    @model_validator(mode="after")
+    def refuse_unknown_time_zone(self) -> Self:
+        """Refuse a time zone that this machine does not know: every study would fail later."""
+        if self.time_zone is not None:
+            try:
+                ZoneInfo(self.time_zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+                raise ConfigurationError(
+                    "COREGISTER_TIME_ZONE is no time zone of this machine's database; "
+                    "it has names such as Europe/Vienna."
+                ) from exc
+        return self
 
     @model_validator(mode="after")
     def refuse_open_door(self) -> Self:

@@ -16,7 +16,7 @@ from app.client.compare import PATIENT_ID, StudySeen, differences, values
 from app.client.demo_set import DemoFile
 from app.client.stow import Outcome
 
-UID_HEAD, UID_TAIL = 6, 11  # characters of a UID that a table shows
+UID_HEAD, UID_TAIL = 6, 9  # characters of a UID that a table shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Sent:
 def print_studies(console: Console, sent: Sequence[Sent], seen: Sequence[StudySeen]) -> None:
     """Print one row a study, both sides in it, and then in words what does not agree."""
     files = _files_of_studies(sent)
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))  # fits into 80 columns
     table.add_column("study", no_wrap=True)
-    table.add_column("files", overflow="ellipsis", no_wrap=True, max_width=24)
+    table.add_column("files", overflow="ellipsis", no_wrap=True, max_width=18)
     for side in ("QIDO", "FHIR"):
         table.add_column(side, no_wrap=True)
         table.add_column("series", justify="right")
         table.add_column("inst.", justify="right")
-    table.add_column("agree", justify="center")
+    table.add_column("")
     for study in seen:
         names = [file.name for file in files[study.study_instance_uid]]
         agree = "[red]✗[/]" if differences(study) else "[green]✓[/]"

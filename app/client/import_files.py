@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 
 from app.client.display import import_progress, print_summary
 from app.client.journal import Journal
-from app.client.plan import Step, measure, plan
+from app.client.plan import Extent, Step, measure, plan
 from app.client.stow import Outcome, Prepared, StowClient, in_thread
 from app.client.tally import Tally
 from app.errors import ServerUnreachable
@@ -80,8 +80,7 @@ async def _send(
     async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as http:
         client = StowClient(http, base_url)
         await client.probe()
-        with console.status("Looking for files …"):
-            extent = await asyncio.to_thread(measure, paths)
+        extent = await _measure(paths, console)
         steps = plan(paths, journal)
         turn = asyncio.Lock()
         with import_progress(console) as progress:
@@ -93,6 +92,16 @@ async def _send(
                         group.create_task(worker.work())
             except* ServerUnreachable as errors:
                 raise errors.exceptions[0] from None
+
+
+async def _measure(paths: list[Path], console: Console) -> Extent:
+    extent = Extent(0, 0)
+    counts = measure(paths)
+    with console.status("Looking for files …") as status:
+        while (more := await in_thread(counts)) is not None:  # piece by piece: Ctrl-C gets through
+            extent = more
+            status.update(f"Looking for files … {extent.files:,}")
+    return extent
 
 
 class _Worker:

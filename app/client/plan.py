@@ -8,6 +8,8 @@ from typing import Protocol
 from app.client.sources import Skipped, Source, inspect, walk
 from app.client.stow import Prepared
 
+COUNT_SHOWN_EVERY = 500
+
 
 class Acknowledged(Protocol):
     """Knows which files the server has already."""
@@ -43,13 +45,15 @@ class Extent:
     size: int
 
 
-def measure(paths: list[Path]) -> Extent:
-    """Count files and bytes below the paths without opening them."""
+def measure(paths: list[Path]) -> Iterator[Extent]:
+    """Count files and bytes below the paths without opening them; yield now and then how many."""
     files = size = 0
     for found in walk(paths):
         files += 1
         size += found.size
-    return Extent(files, size)
+        if files % COUNT_SHOWN_EVERY == 0:
+            yield Extent(files, size)
+    yield Extent(files, size)
 
 
 def plan(

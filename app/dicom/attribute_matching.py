@@ -96,15 +96,13 @@ def matching_of(vr: str, value: str, flags: Flags) -> Matching | None:
         return Universal()
     if value == EMPTY_VALUE and flags.emptyvaluematching:
         return Empty()
-    if vr in UNMATCHED_VRS:
-        return None
     if vr in _TEMPORAL:
         return _times(vr, value)
     if vr in NUMBER_VRS:
         return _numbers(value)
     if "\\" in value and flags.multiplevaluematching and vr in MULTIPLE_VALUE_VRS:
         return _all_of(value)
-    return _text(vr, value, flags)
+    return None if vr in UNMATCHED_VRS else _text(vr, value, flags)
 
 
 def _text(vr: str, value: str, flags: Flags) -> Matching | None:
@@ -124,7 +122,9 @@ def _text(vr: str, value: str, flags: Flags) -> Matching | None:
 
 def _alternatives(value: str) -> Matching | None:
     """Return the values of a list; a CS holds no comma, and viewers list modalities this way."""
-    texts = tuple(dict.fromkeys(text for part in re.split(r"[,\\]", value) if (text := part.strip())))
+    texts = tuple(
+        dict.fromkeys(text for part in re.split(r"[,\\]", value) if (text := part.strip()))
+    )
     if not texts or any("*" in text or "?" in text for text in texts):
         return None
     return AnyOf(texts)

@@ -19,7 +19,8 @@ AttributePath = tuple[str, ...]
 
 UNKNOWN_VR = "UN"
 _HEX_TAG = re.compile(r"[0-9A-Fa-f]{8}")
-_FIRST_RESERVING, _LAST_RESERVING = "10", "FF"
+_FIRST_RESERVING = "10"
+_ODD = frozenset("13579BDF")
 
 
 def dotted(path: AttributePath) -> str:
@@ -36,7 +37,7 @@ def tag_of(name: str) -> str | None:
 
 def is_private(tag: str) -> bool:
     """Tell whether a tag lies in a private group."""
-    return tag[3] in "13579BDF"
+    return tag[3] in _ODD
 
 
 def is_private_creator(tag: str) -> bool:
@@ -56,7 +57,7 @@ def private_step(tag: str, creator: str) -> str:
 
 def step_in(dataset: Mapping[str, Any], tag: str) -> str:
     """Return the step of an element of a DICOM JSON data set."""
-    if not is_private(tag):
+    if tag[3] not in _ODD:
         return tag
     if is_private_creator(tag):
         return f"{tag[:4]}0010"

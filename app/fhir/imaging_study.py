@@ -36,8 +36,9 @@ class StudyCounts:
 
 def count(imaging_study: Mapping[str, Any]) -> StudyCounts:
     """Return what an ImagingStudy counts."""
-    series = {s["uid"]: s.get("numberOfInstances", 0) for s in imaging_study.get("series", ())}
-    modalities = {s.get("modality", {}).get("code") for s in imaging_study.get("series", ())}
+    known = [series for series in imaging_study.get("series", ()) if "uid" in series]
+    series = {one["uid"]: one.get("numberOfInstances", 0) for one in known}
+    modalities = {one.get("modality", {}).get("code") for one in known}
     return StudyCounts(series, sum(series.values()), tuple(sorted(filter(None, modalities))))
 
 

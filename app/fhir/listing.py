@@ -75,7 +75,7 @@ def list_instances(
     for instance in instances:
         of_series = elements.setdefault(instance.series_instance_uid, {})
         of_series[instance.sop_instance_uid] = instance.element()
-    series = imaging_study.get("series", ())
+    series = [one for one in imaging_study.get("series", ()) if "uid" in one]
     counts = {one["uid"]: one.get("numberOfInstances", 0) for one in series}
     if counts != {uid: len(of_series) for uid, of_series in elements.items()}:
         return None

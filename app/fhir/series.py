@@ -1,6 +1,6 @@
 """The series of an ImagingStudy, and the instances that they list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.dicom.instance import InstanceRecord
@@ -29,18 +29,33 @@ def merge_series(
 
     Elements of a series that come from nowhere here, such as a body site somebody coded, are kept.
     """
-    known = {instance["uid"] for series in previous for instance in series.get("instance", ())}
-    merged: dict[str, dict[str, Any]] = {series["uid"]: dict(series) for series in previous}
+    merged = {series["uid"]: series for series in _whole(previous)}
+    known = {i["uid"] for series in merged.values() for i in series.get("instance", ())}
     for uid, records in added.items():
-        series = merged.setdefault(uid, {"uid": uid})
+        series = merged.setdefault(uid, {"uid": uid, "numberOfInstances": 0})
         new = [record for sop_uid, record in records.items() if sop_uid not in known]
         for record in records.values():
             _fill(series, record.attributes, time_zone)
-        series["numberOfInstances"] = series.get("numberOfInstances", 0) + len(new)
+        series["numberOfInstances"] += len(new)
         series["instance"] = in_order(
             [*series.get("instance", ()), *(listed_instance(record).element() for record in new)]
         )
     return list(merged.values())
+
+
+def _whole(previous: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield copies of the series, without what others left there that is none.
+
+    HAPI checks no cardinality: somebody's edit may have taken away what R4 requires.
+    """
+    for one in previous:
+        if "uid" not in one:
+            continue
+        series = dict(one)
+        if "instance" in series:
+            series["instance"] = [i for i in series["instance"] if "uid" in i]
+        series.setdefault("numberOfInstances", len(series.get("instance", ())))
+        yield series
 
 
 def listed_instance(record: InstanceRecord) -> ListedInstance:

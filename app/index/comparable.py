@@ -15,7 +15,7 @@ import math
 import re
 import struct
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.dicom.temporal import Moments, parse_date, parse_date_time, parse_time
@@ -83,23 +83,23 @@ def number_of(value: object) -> float | None:
     return None if math.isnan(number) else number
 
 
-def forms_of(vr: str, value: Any) -> Iterable[str]:
+def forms_of(vr: str, value: Any) -> Sequence[str]:
     """Return the forms of one value of the DICOM JSON Model; none where it cannot be compared."""
     form = _FORMS.get(vr)
     return form(value) if form is not None else ()
 
 
-def _text(value: Any) -> Iterable[str]:
+def _text(value: Any) -> Sequence[str]:
     text = value.strip(" \0") if isinstance(value, str) else ""
     return (TEXT + text,) if text else ()
 
 
-def _number(value: Any) -> Iterable[str]:
+def _number(value: Any) -> Sequence[str]:
     number = number_of(value)
     return (NUMBER + ordered_number(number),) if number is not None else ()
 
 
-def _name(value: Any) -> Iterable[str]:
+def _name(value: Any) -> Sequence[str]:
     groups = value if isinstance(value, dict) else {"Alphabetic": value}
     forms: list[str] = []
     for label in _NAME_GROUPS:
@@ -111,22 +111,22 @@ def _name(value: Any) -> Iterable[str]:
     return forms
 
 
-def _temporal(parse: Callable[[str], Moments | None]) -> Callable[[Any], Iterable[str]]:
-    def form(value: Any) -> Iterable[str]:
+def _temporal(parse: Callable[[str], Moments | None]) -> Callable[[Any], Sequence[str]]:
+    def form(value: Any) -> Sequence[str]:
         moments = parse(value) if isinstance(value, str) else None
         return (TEXT + moments.earliest,) if moments is not None else ()
 
     return form
 
 
-def _date_time(value: Any) -> Iterable[str]:
+def _date_time(value: Any) -> Sequence[str]:
     moments = parse_date_time(value) if isinstance(value, str) else None
     if moments is None:
         return ()
     return (TEXT + moments.earliest, UTC + moments.utc().earliest)
 
 
-_FORMS: Mapping[str, Callable[[Any], Iterable[str]]] = {
+_FORMS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     **dict.fromkeys(TEXT_VRS, _text),
     **dict.fromkeys(NUMBER_VRS, _number),
     "PN": _name,

@@ -74,6 +74,7 @@ def instance_document(stored: StoredInstance, limits: Limits) -> dict[str, Any]:
         "version": stored.version,
         "stored_at": stored.stored_at,
         "deflated": record.deflated,
+        "instance_number": number_of(_first(attributes, _INSTANCE_NUMBER)),
         "number_of_frames": _number_of_frames(record.attributes, record.pixels),
         "tokens": values.tokens,
         "metadata": pack_json(record.attributes),
@@ -146,6 +147,15 @@ def study_document(
         "number_of_instances": number_of_instances,
         "stored_at": added[-1].stored_at,
         **_searchable(attributes, computed, limits or Limits()),
+        "fhir": {**_fhir(links), "imaging_study_version": links.imaging_study_version},
+    }
+
+
+def relinked(document: Mapping[str, Any], links: Links, limits: Limits) -> dict[str, Any]:
+    """Return a series' or study's document as of another version of its ImagingStudy."""
+    return {
+        **document,
+        **_searchable(unpack_json(document["metadata"]), {}, limits),
         "fhir": {**_fhir(links), "imaging_study_version": links.imaging_study_version},
     }
 

@@ -19,6 +19,8 @@ from app.index.levels import returned, returned_empty
 _AVAILABILITY, _RETRIEVE_URL = "00080056", "00081190"
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 
+_WHOLE = ""  # in a tree of wanted attributes: the attribute itself is wanted
+
 Tree = dict[str, "Tree"]
 
 
@@ -64,7 +66,7 @@ def _wanted(query: Query) -> Tree:
 
 
 def _plant(tree: Tree, path: AttributePath) -> None:
-    for step in path:
+    for step in (*path, _WHOLE):
         tree = tree.setdefault(step, {})
 
 
@@ -77,7 +79,7 @@ def _selected(dataset: Mapping[str, Any], wanted: Tree) -> dict[str, Any]:
             continue
         if is_private(tag) and creator_tag(tag) in dataset:
             selected[creator_tag(tag)] = dataset[creator_tag(tag)]
-        if within and element.get("vr") == "SQ" and "Value" in element:
+        if _WHOLE not in within and element["vr"] == "SQ" and "Value" in element:
             items = [_selected(item, within) for item in element["Value"]]
             selected[tag] = {"vr": "SQ", "Value": items}
         else:

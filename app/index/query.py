@@ -93,23 +93,23 @@ def plan(query: Query, limits: Limits) -> SearchPlan:
 
 def _search(query: Query, limits: Limits) -> Generator[Request, Response, Found]:
     keys = [key for key in query.keys if not isinstance(key.matching, Universal)]
-    asked = query.level
-    lower = _lowest([_held_at(key) for key in keys if not _is_computed(key)])
-    joins = {_held_at(key) for key in keys if _is_computed(key) and _held_at(key) is not asked}
-    if _DOWNWARDS.index(lower) > _DOWNWARDS.index(asked):
-        joins.add(lower)
-    warnings = (yield from _not_indexed(keys, lower)) if lower is Level.INSTANCE else ()
-    own = [key for key in keys if lower not in joins or _is_computed(key)]
-    own = [key for key in own if not _is_computed(key) or _held_at(key) is asked]
-    filters = filters_of([*scope_keys(query.scope), *own], value_bytes=limits.index_value_bytes)
-    for level in sorted(joins, key=_DOWNWARDS.index):
-        field = _UID[min(level, asked, key=_DOWNWARDS.index)]
-        held = [
-            key for key in keys if (_held_at(key) is level if _is_computed(key) else level is lower)
-        ]
+    read = [key for key in keys if key.path[0] not in COMPUTED]
+    lowest = max((_held_at(key) for key in read), key=_DOWNWARDS.index, default=query.level)
+    where = max(lowest, query.level, key=_DOWNWARDS.index)
+    by_level: dict[Level, list[Key]] = {query.level: [], where: read}
+    for key in keys:
+        if key.path[0] in COMPUTED:
+            by_level.setdefault(_held_at(key), []).append(key)
+    warnings = (yield from _not_indexed(read)) if where is Level.INSTANCE else ()
+    filters: list[Clause] = []
+    for level, held in sorted(by_level.items(), key=lambda entry: _DOWNWARDS.index(entry[0])):
         conditions = filters_of(
             [*_scope_at(level, query), *held], value_bytes=limits.index_value_bytes
         )
+        if level is query.level:
+            filters += conditions
+            continue
+        field = _UID[min(level, query.level, key=_DOWNWARDS.index)]
         uids = yield from _uids(level, field, conditions)
         if not uids:
             return Found(0, (), warnings)
@@ -117,17 +117,9 @@ def _search(query: Query, limits: Limits) -> Generator[Request, Response, Found]
     return (yield from _page(query, filters, warnings))
 
 
-def _is_computed(key: Key) -> bool:
-    return key.path[0] in COMPUTED
-
-
 def _held_at(key: Key) -> Level:
-    """Return the level whose documents hold an attribute; those below hold it too unless computed."""
+    """Return the highest level whose documents hold an attribute; those below do too unless counted."""
     return COMPUTED.get(key.path[0]) or level_of(key.path[0])
-
-
-def _lowest(levels: list[Level]) -> Level:
-    return max(levels, key=_DOWNWARDS.index, default=Level.STUDY)
 
 
 def _scope_at(level: Level, query: Query) -> list[Key]:
@@ -136,15 +128,17 @@ def _scope_at(level: Level, query: Query) -> list[Key]:
     return [keys[0]] if keys and level is Level.STUDY else list(keys)
 
 
-def _not_indexed(keys: list[Key], level: Level) -> Generator[Request, Response, tuple[str, ...]]:
+def _not_indexed(keys: list[Key]) -> Generator[Request, Response, tuple[str, ...]]:
     """Ask whether some instance has a key's attribute with values that were too much to index."""
+    if not keys:
+        return ()
     paths = {dotted(key.path[:depth]) for key in keys for depth in range(1, len(key.path) + 1)}
     body = {
         "size": 0,
         "track_total_hits": 1,
         "query": {"bool": {"filter": [{"terms": {"not_indexed": sorted(paths)}}]}},
     }
-    response = yield Request(INDEX[level], body)
+    response = yield Request(INDEX[Level.INSTANCE], body)
     if response["hits"]["total"]["value"] == 0:
         return ()
     return ("Some instances have values of a match key that exceed a limit and are not searched",)

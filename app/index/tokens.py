@@ -9,16 +9,17 @@ Strategy: one walk over the data set, which gives
 What exceeds a limit is left out and named, never an error: the instance is found by everything else.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.dicom.attribute_path import AttributePath, dotted, step_in
+from app.dicom.attribute_path import step_in
 from app.index.comparable import forms_of
 from app.limits import Limits
 
 SEVERAL = "+"
 ITEM_OF = "@"
+SHARE = 4  # no attribute takes more than this part of the tokens
 PATHS_NAMED = 256  # most attributes that one instance names as not indexed
 
 
@@ -62,65 +63,70 @@ class _Item:
 
 
 class _Walk:
-    """One walk over a data set, with what is left of each limit."""
+    """One walk over a data set, with what it found so far."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._most_of_one = limits.index_tokens // SHARE
+        self._paths: dict[str, dict[str, None]] = {}
         self._items: dict[str, list[_Item]] = {}
         self._not_indexed: dict[str, None] = {}
-        self._tokens: dict[str, None] = {}
 
     def of(self, attributes: Mapping[str, Any]) -> IndexedValues:
         """Return everything that the data set can be found by."""
-        self._dataset(attributes, (), _Item("", None))
-        items = list(self._listed_items())
-        return IndexedValues(list(self._tokens), items, list(self._not_indexed)[:PATHS_NAMED])
+        self._dataset(attributes, "", _Item("", None))
+        tokens = self._admitted()
+        items: list[list[str]] = []
+        for name, listed in self._listed_items():
+            tokens.append(name + SEVERAL)
+            items += listed
+        return IndexedValues(tokens, items, list(self._not_indexed)[:PATHS_NAMED])
 
-    def _dataset(self, dataset: Mapping[str, Any], prefix: AttributePath, item: _Item) -> None:
+    def _dataset(self, dataset: Mapping[str, Any], prefix: str, item: _Item) -> None:
         for tag, element in dataset.items():
-            path = (*prefix, step_in(dataset, tag))
-            name = dotted(path)
-            if element.get("vr") == "SQ":
-                self._sequence(element.get("Value") or (), path, name, item)
+            name = prefix + step_in(dataset, tag)
+            if element["vr"] == "SQ":
+                self._sequence(element.get("Value"), name, item)
             else:
                 self._element(element, name, item)
 
     def _sequence(
-        self, items: Iterable[Mapping[str, Any]], path: AttributePath, name: str, around: _Item
+        self, items: Sequence[Mapping[str, Any]] | None, name: str, around: _Item
     ) -> None:
-        for number, dataset in enumerate(items):
-            if number == 0:
-                self._add(name, name, around)
+        if not items:
+            return
+        self._add([name], name, around)
+        known = self._items.setdefault(name, [])
+        for dataset in items:
             item = _Item(name, around)
             around.within.append(item)
-            self._items.setdefault(name, []).append(item)
-            self._dataset(dataset, path, item)
+            known.append(item)
+            self._dataset(dataset, name + ".", item)
 
     def _element(self, element: Mapping[str, Any], name: str, item: _Item) -> None:
         values = element.get("Value")
+        vr = element["vr"]
         if not values:
             if "InlineBinary" in element or "BulkDataURI" in element:
-                self._add(name, name, item)
-            if "BulkDataURI" in element and element["vr"] not in _BINARY_VRS:
-                self._not_indexed[name] = None
+                self._add([name], name, item)
+                if vr not in _BINARY_VRS and "BulkDataURI" in element:
+                    self._not_indexed[name] = None
             return
-        vr = element["vr"]
         if len(values) > self._limits.index_values:
             self._not_indexed[name] = None
             values = values[: self._limits.index_values]
-        present = False
+        tokens: list[str] = []
         for value in values:
             if not value and value != 0:  # null, "", a person name without components
                 continue
-            present = True
-            indexed = False
-            for form in forms_of(vr, value):
-                indexed = True
-                self._add(name + self._bounded(form, name), name, item)
-            if not indexed:
+            if not tokens:
+                tokens.append(name)
+            forms = forms_of(vr, value)
+            if forms:
+                tokens += [name + self._bounded(form, name) for form in forms]
+            else:
                 self._not_indexed[name] = None
-        if present:
-            self._add(name, name, item)
+        self._add(tokens, name, item)
 
     def _bounded(self, form: str, name: str) -> str:
         limit = self._limits.index_value_bytes
@@ -129,30 +135,45 @@ class _Walk:
         self._not_indexed[name] = None
         return encoded[:limit].decode(errors="ignore")
 
-    def _add(self, token: str, name: str, item: _Item) -> None:
-        if token not in self._tokens:
-            if len(self._tokens) >= self._limits.index_tokens:
-                self._not_indexed[name] = None
-                return
-            self._tokens[token] = None
-        item.tokens.append(token)
+    def _add(self, tokens: list[str], name: str, item: _Item) -> None:
+        """Take the tokens of one element; one with too many is only known to be there."""
+        known = self._paths.get(name)
+        if known is None:
+            known = self._paths[name] = {}
+        if len(known) + len(tokens) > self._most_of_one:
+            self._not_indexed[name] = None
+            tokens = tokens[:1]
+        known.update(dict.fromkeys(tokens))
+        item.tokens += tokens
 
-    def _listed_items(self) -> Iterator[list[str]]:
-        """Yield the items of sequences with several, those with the fewest first, up to the limits.
+    def _admitted(self) -> list[str]:
+        """Return the tokens within the limit, those of attributes with the fewest first."""
+        paths = self._paths
+        if sum(map(len, paths.values())) > self._limits.index_tokens:
+            room = self._limits.index_tokens
+            for name in sorted(paths, key=lambda name: len(paths[name])):
+                room -= len(paths[name])
+                if room < 0:
+                    self._not_indexed[name] = None
+                    del paths[name]
+        return [token for known in paths.values() for token in known]
+
+    def _listed_items(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """Yield the sequences with several items, those with the fewest first, up to the limits.
 
         A sequence that has no room is left without its mark: its keys then match over all items together.
         """
         several = [entry for entry in self._items.items() if len(entry[1]) > 1]
         items_left, tokens_left = self._limits.index_items, self._limits.index_tokens
         for name, items in sorted(several, key=lambda entry: len(entry[1])):
-            listed = [item.listed() for item in items[: items_left + 1]]
-            items_left -= len(listed)
-            tokens_left -= sum(len(tokens) for tokens in listed)
-            if items_left < 0 or tokens_left < 0:
+            listed = [item.listed() for item in items] if len(items) <= items_left else []
+            tokens = sum(len(each) for each in listed)
+            if listed and tokens <= tokens_left:
+                items_left -= len(listed)
+                tokens_left -= tokens
+                yield name, listed
+            else:
                 self._not_indexed[name] = None
-                continue
-            self._tokens[name + SEVERAL] = None
-            yield from listed
 
 
 _BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from threading import Event
@@ -37,12 +38,9 @@ Advance = Callable[[int], None]
 class JarCache:
     """A folder of jars, laid out like a Maven repository."""
 
-    def __init__(
-        self, folder: Path, *, repository: str, pause_seconds: float = PAUSE_SECONDS
-    ) -> None:
-        """Keep jars in `folder`; take those that are missing from `repository`, a base URL."""
+    def __init__(self, folder: Path, *, pause_seconds: float = PAUSE_SECONDS) -> None:
+        """Keep jars in `folder`; wait `pause_seconds` before a failed download's second attempt."""
         self._folder = folder
-        self._repository = repository.rstrip("/")
         self._pause_seconds = pause_seconds
 
     def path(self, jar: Jar) -> Path:
@@ -59,8 +57,11 @@ class JarCache:
             min(part.stat().st_size, jar.size) for jar in jars if (part := self._part(jar)).exists()
         )
 
-    def fetch(self, jars: Sequence[Jar], advance: Advance) -> None:
-        """Download these jars; `advance` is called with bytes that came, negative where refused."""
+    def fetch(self, jars: Sequence[Jar], *, repository: str, advance: Advance) -> None:
+        """Download these jars from the repository at this URL.
+
+        `advance` is called with the number of bytes that came, negative for those that go again.
+        """
         stop = Event()
         with ExitStack() as stack:
             stack.enter_context(exclusive(self._folder / ".lock"))  # one `.part`, one writer
@@ -74,10 +75,9 @@ class JarCache:
             )  # fmt: skip
             pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE, thread_name_prefix="download"))
             stack.callback(stop.set)  # also when the person at the keyboard has had enough
+            downloads = _Downloads(client, repository.rstrip("/"), advance, stop)
             largest_first = sorted(jars, key=lambda jar: -jar.size)
-            under_way = [
-                pool.submit(self._fetch_one, client, jar, advance, stop) for jar in largest_first
-            ]
+            under_way = [pool.submit(self._fetch_one, jar, downloads) for jar in largest_first]
             stack.callback(lambda: [each.cancel() for each in under_way])
             done, _ = wait(under_way, return_when=FIRST_EXCEPTION)
             for each in done:
@@ -103,55 +103,69 @@ class JarCache:
                 f"{free // MIB} MiB left. Make room, or set COREGISTER_CACHE to another folder."
             )
 
-    def _fetch_one(self, client: httpx.Client, jar: Jar, advance: Advance, stop: Event) -> None:
+    def _fetch_one(self, jar: Jar, downloads: "_Downloads") -> None:
         part = self._part(jar)
         part.parent.mkdir(parents=True, exist_ok=True)
         pause = self._pause_seconds
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                self._receive(client, jar, part, advance, stop)
+                downloads.receive(jar, part)
                 break
             except (httpx.HTTPError, DownloadFailed) as error:
-                if attempt == ATTEMPTS or stop.is_set() or _is_final(error):
-                    raise _explained(jar, self._repository, error) from error
+                if attempt == ATTEMPTS or downloads.stop.is_set() or _is_final(error):
+                    raise _explained(jar, downloads.repository, error) from error
             except OSError as error:
                 raise NoRoom(
                     f"{part.parent} cannot be written: {error.strerror}. What is there is kept; "
                     "the next run goes on from it."
                 ) from error
-            stop.wait(pause)
+            downloads.stop.wait(pause)
             pause *= 2
-        if not stop.is_set():
+        if not downloads.stop.is_set():
             part.replace(self.path(jar))
 
-    def _receive(
-        self, client: httpx.Client, jar: Jar, part: Path, advance: Advance, stop: Event
-    ) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Downloads:
+    """What all downloads of one call share."""
+
+    client: httpx.Client
+    repository: str
+    advance: Advance
+    stop: Event
+
+    def receive(self, jar: Jar, part: Path) -> None:
         """Bring `part` to its full length and check it; what is wrong is removed."""
         have = part.stat().st_size if part.exists() else 0
         if have < jar.size:
-            headers = {"Accept-Encoding": "identity"}  # the locked bytes, as they are
-            if have:
-                headers["Range"] = f"bytes={have}-"
-            with client.stream("GET", f"{self._repository}/{jar.path}", headers=headers) as answer:
-                answer.raise_for_status()
-                resumed = answer.status_code == HTTPStatus.PARTIAL_CONTENT
-                if not resumed:
-                    advance(-have)
-                with part.open("ab" if resumed else "wb") as file:
-                    for chunk in answer.iter_raw():
-                        file.write(chunk)
-                        advance(len(chunk))
-                        if stop.is_set():
-                            return
-                    file.flush()
-                    os.fsync(file.fileno())
+            self._append(jar, part, have)
+        if self.stop.is_set():
+            return
         with part.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != jar.sha256:
-            advance(-part.stat().st_size)
+            self.advance(-part.stat().st_size)
             part.unlink()
             raise DownloadFailed("what came is not the file that was locked (its SHA-256 differs)")
+
+    def _append(self, jar: Jar, part: Path, have: int) -> None:
+        headers = {"Accept-Encoding": "identity"}  # the locked bytes, as they are
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        url = f"{self.repository}/{jar.path}"
+        with self.client.stream("GET", url, headers=headers) as answer:
+            answer.raise_for_status()
+            resumed = answer.status_code == HTTPStatus.PARTIAL_CONTENT
+            if not resumed:
+                self.advance(-have)
+            with part.open("ab" if resumed else "wb") as file:
+                for chunk in answer.iter_raw():
+                    file.write(chunk)
+                    self.advance(len(chunk))
+                    if self.stop.is_set():
+                        return
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def _trust() -> ssl.SSLContext:

@@ -37,15 +37,20 @@ class Jar:
 
 
 def read_lock(path: Path) -> tuple[Jar, ...]:
-    """Return the jars that a lock file lists; a line that is none is an error, not skipped."""
+    """Return the jars that a lock file lists."""
+    return parse_lock(path.read_text(encoding="utf-8"), name=str(path))
+
+
+def parse_lock(text: str, *, name: str) -> tuple[Jar, ...]:
+    """Return the jars that the text lists; a line that is none is an error, not skipped."""
     jars = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line or line.startswith("#"):
             continue
         match = _LINE.fullmatch(line)
         if match is None:
             raise ConfigurationError(
-                f"{path}, line {number}: expected group:artifact:version[:classifier] sha256 size."
+                f"{name}, line {number}: expected group:artifact:version[:classifier] sha256 size."
             )
         group, artifact, version, classifier, sha256, size = match.groups()
         jars.append(Jar(group, artifact, version, classifier, sha256, int(size)))

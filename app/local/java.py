@@ -13,10 +13,13 @@ OLDEST = 21
 NEWEST = 25
 # what the two servers ask a runtime for; one that was cut down may lack some
 MODULES = frozenset(
-    "java.base java.compiler java.desktop java.instrument java.logging java.management java.naming "
-    "java.net.http java.scripting java.security.jgss java.sql java.transaction.xa java.xml "
-    "jdk.management jdk.management.agent jdk.net jdk.unsupported jdk.zipfs".split()
-)
+    {
+        "java.base", "java.compiler", "java.desktop", "java.instrument", "java.logging",
+        "java.management", "java.naming", "java.net.http", "java.scripting", "java.security.jgss",
+        "java.sql", "java.transaction.xa", "java.xml", "jdk.management", "jdk.management.agent",
+        "jdk.net", "jdk.unsupported", "jdk.zipfs",
+    }
+)  # fmt: skip
 _RELEASE = re.compile(r'^(?P<name>\w+)="(?P<value>[^"]*)"$', re.MULTILINE)
 _MAJOR = re.compile(r"\d+")
 

@@ -1,10 +1,9 @@
 """Compiles the two Java launchers, once for each state of their sources and jars."""
 
 import hashlib
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,40 +37,43 @@ class Launcher:
 
 
 def compiled(launcher: Launcher, *, java: Java, compiler: Path, cache: Path) -> Path:
-    """Return the folder with the launcher's classes; `compiler` is a jar that needs no JDK."""
-    target = cache / "launchers" / f"{launcher.name}-{launcher.key}"
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{launcher.name}-"))
-    try:
-        _compile(launcher, java=java, compiler=compiler, made=made)
-        if not target.is_dir():  # another process may have been faster
-            made.rename(target)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return target
+    """Return a jar of the launcher's classes; `compiler` is a jar that needs no JDK.
+
+    It is a jar and no folder because a class-data archive covers jars only.
+    """
+    jar = cache / "launchers" / f"{launcher.name}-{launcher.key}.jar"
+    if not jar.exists():
+        jar.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=jar.parent) as folder:
+            classes = Path(folder) / "classes"
+            _compile(launcher, java=java, compiler=compiler, classes=classes)
+            made = Path(folder) / "made.jar"
+            with zipfile.ZipFile(made, "w") as archive:
+                for file in sorted(classes.rglob("*.class")):
+                    archive.write(file, file.relative_to(classes))
+            made.replace(jar)
+    return jar
 
 
-def _compile(launcher: Launcher, *, java: Java, compiler: Path, made: Path) -> None:
-    arguments = made / "arguments"
-    arguments.write_text(_argument_file(launcher, made), encoding="utf-8")
+def _compile(launcher: Launcher, *, java: Java, compiler: Path, classes: Path) -> None:
+    classes.mkdir()
+    arguments = classes.with_name("arguments")
+    arguments.write_text(_argument_file(launcher, classes), encoding="utf-8")
     result = subprocess.run(  # noqa: S603  our own runtime, our own sources
-        [str(java.executable), "-Xshare:auto", "-jar", str(compiler), f"@{arguments}"],
+        [str(java.executable), "-jar", str(compiler), f"@{arguments}"],
         capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False,
     )  # fmt: skip
-    arguments.unlink()
     if result.returncode != 0:
         raise StartFailed(
             f"The {launcher.name} launcher does not compile:\n{result.stdout}{result.stderr}"
         )
 
 
-def _argument_file(launcher: Launcher, made: Path) -> str:
+def _argument_file(launcher: Launcher, classes: Path) -> str:
     """Write arguments to a file: 250 jars are too many for some command lines."""
-    lines: Sequence[str] = [
+    lines = [
         "-21", "-nowarn", "-proc:none", "-encoding UTF-8",
-        f'-d "{made}"',
+        f'-d "{classes}"',
         f'-classpath "{":".join(map(str, launcher.classpath))}"',
         *(f'"{source}"' for source in launcher.sources),
     ]  # fmt: skip

@@ -25,6 +25,7 @@ from app.errors import CoregisterError, IndexUnavailable, LinkRefused, VersionCo
 from app.services.intake import Prepared
 from app.services.intents import INTENTS, Intent, from_source
 from app.services.link import StudyLinker
+from app.services.listing import Listing
 from app.services.redo import Redo
 from app.services.snapshot import INSTANCES, Snapshot, Snapshots, writes_of
 from app.stores.elasticsearch import ElasticsearchIndex, Write, WriteResult
@@ -34,6 +35,7 @@ CONFLICT_TRIES = 12
 CONFLICT_PAUSE_SECONDS = 0.05
 GROUP_INSTANCES = 500
 INDEX_TRIES = 6
+REST_SECONDS = 3.0  # a study without a commit for this long has come to rest
 STUDIES_KEPT = 64  # studies whose last version stays in memory for the next commit
 
 log = structlog.get_logger(__name__)
@@ -95,13 +97,14 @@ class _Study:
     waiting: list[_Waiting] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     indexing: set[asyncio.Task[None]] = field(default_factory=set)
+    rest: asyncio.TimerHandle | None = None  # runs while the study may have come to rest
     snapshot: Snapshot | None = None
     confirmed: set[str] = field(default_factory=set)  # commits whose index write is done
 
     @property
     def idle(self) -> bool:
         """Tell whether nothing is under way."""
-        return self.task is None and not self.waiting and not self.indexing
+        return not (self.task or self.waiting or self.indexing or self.rest)
 
 
 class StudyCommits:
@@ -115,6 +118,7 @@ class StudyCommits:
         snapshots: Snapshots,
         linker: StudyLinker,
         redo: Redo,
+        listing: Listing,
     ) -> None:
         """Write through `lane`, whose writes are visible to searches when they are answered."""
         self._index = index
@@ -122,7 +126,9 @@ class StudyCommits:
         self._snapshots = snapshots
         self._linker = linker
         self._redo = redo
+        self._listing = listing
         self._studies: OrderedDict[str, _Study] = OrderedDict()
+        self._closing = False
 
     async def commit(self, submission: Submission) -> Committed:
         """Link and index the instances; on return both can be read by anybody.
@@ -141,6 +147,10 @@ class StudyCommits:
 
     async def close(self) -> None:
         """Wait for what is under way."""
+        self._closing = True
+        for study in self._studies.values():
+            if study.rest is not None:
+                study.rest.cancel()
         while busy := [
             task
             for study in self._studies.values()
@@ -162,7 +172,41 @@ class StudyCommits:
                         waiting.fail(error)
         finally:
             study.task = None
+            self._await_rest(study)
             self._make_room()
+
+    async def list_overdue(self) -> None:
+        """List the instances of studies that a worker left unlisted. Raises IndexUnavailable."""
+        for uid in await self._listing.overdue():
+            study = self._studies.setdefault(uid, _Study(uid))
+            if study.idle:
+                study.task = asyncio.create_task(self._list(study))
+
+    def _await_rest(self, study: _Study) -> None:
+        """See to it that the study lists its instances when no commit comes for a while."""
+        if study.rest is not None:
+            study.rest.cancel()
+            study.rest = None
+        if self._listing.due(study.snapshot) and not self._closing:
+            loop = asyncio.get_running_loop()
+            study.rest = loop.call_later(REST_SECONDS, self._come_to_rest, study)
+
+    def _come_to_rest(self, study: _Study) -> None:
+        study.rest = None
+        if study.task is None:
+            study.task = asyncio.create_task(self._list(study))
+
+    async def _list(self, study: _Study) -> None:
+        """List the instances; whatever prevents it now, a later commit or restart tries again."""
+        if study.indexing:
+            await asyncio.wait(study.indexing)
+        try:
+            snapshot = study.snapshot or await self._read(study)
+            study.snapshot = await self._listing.write(snapshot, frozenset(study.confirmed))
+        except CoregisterError as error:
+            study.snapshot = None
+            log.warning("listing_postponed", error=type(error).__name__)
+        await self._work(study)
 
     async def _commit_group(self, study: _Study, group: Sequence[_Waiting]) -> None:
         try:

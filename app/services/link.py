@@ -1,6 +1,7 @@
 """Writes a study's resources: Patient where missing, and the ImagingStudy at its next version."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from app.errors import LinkRefused, VersionConflict
 from app.fhir.bundle import study_transaction
@@ -68,7 +69,7 @@ class StudyLinker:
 
     async def _transact(
         self,
-        resource: dict[str, object],
+        resource: dict[str, Any],
         version: int,
         patient: PatientLink | None,
     ) -> int:
@@ -82,6 +83,10 @@ class StudyLinker:
         if patient is not None:
             self._patients.remember(patient)
         return result.versions[f"ImagingStudy/{resource['id']}"]
+
+    async def put(self, resource: dict[str, Any], version: int) -> int:
+        """Write the ImagingStudy after `version`; return its new version. Raises as `link` does."""
+        return await self._transact(resource, version, None)
 
     @staticmethod
     def marks(snapshot: Snapshot) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class Recovery:
             await asyncio.sleep(PERIOD_SECONDS)
             try:
                 await self.run_once()
+                await self._commits.list_overdue()
             except CoregisterError as error:
                 log.warning("recovery_postponed", error=type(error).__name__)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.fhir.ids import imaging_study_id
 from app.fhir.imaging_study import count
+from app.fhir.listing import listed
 from app.index.documents import Links, linked, series_document, study_document
 from app.limits import Limits
 from app.services.intake import Prepared
@@ -102,6 +103,7 @@ def advance(
         modalities=counts.modalities,
         limits=limits,
     )
+    study["instances_listed"] = listed(imaging_study)
     return Snapshot(before.study_instance_uid, imaging_study, version, study, series)
 
 

@@ -17,7 +17,7 @@ from app.errors import FhirUnavailable, VersionConflict
 from app.fhir.bundle import study_transaction
 from app.fhir.ids import patient_id
 from app.fhir.patient import PatientKey
-from app.fhir.tables import code_system
+from app.fhir.rehearsal import rehearsed
 from app.stores.hapi_client import RETRY_AFTER_SECONDS, HapiClient, body_of
 
 _VERSION = re.compile(r'(?:W/)?"?(\d+)"?')
@@ -71,8 +71,7 @@ class HapiStore:
         """Return a resource and its version. Raises FhirUnavailable."""
         response = await self._client.exchange("get", f"{resource_type}/{resource_id}")
         if response.is_success:
-            resource = body_of(response)
-            return Found(resource, int(resource["meta"]["versionId"]))
+            return _found(body_of(response))
         if response.status_code != httpx.codes.GONE:
             _expect_outcome(response)
             return Found(None, 0)
@@ -155,7 +154,7 @@ class HapiStore:
         """Make a patient and a study in a transaction that cannot succeed; tell whether it did not."""
         key = PatientKey("urn:coregister:warm-up", str(uuid4()))
         await self.find_patient(key)
-        patient, study = _rehearsed(key)
+        patient, study = rehearsed(key)
         bundle = study_transaction(study, 0, patient)
         bundle["entry"] += study_transaction(existing, 0, None)["entry"]
         try:
@@ -234,38 +233,11 @@ class HapiStore:
         return bundle if isinstance(bundle, dict) else {}
 
 
-def _rehearsed(key: PatientKey) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a Patient and an ImagingStudy of the usual shape that stand for nobody."""
-    patient = {
-        "resourceType": "Patient",
-        "id": patient_id(key.system, key.value),
-        "identifier": [{"system": key.system, "value": key.value}],
-        "name": [{"family": "Warm-up", "given": ["Coregister"]}],
-        "gender": "unknown",
-        "birthDate": "2000-01-01",
-    }
-    modality = {"system": code_system("dicom"), "code": "OT"}
-    instances = [
-        {
-            "uid": f"2.25.{number}",
-            "sopClass": {"system": code_system("uri"), "code": "urn:oid:2.25"},
-        }
-        for number in range(5)
-    ]
-    study = {
-        "resourceType": "ImagingStudy",
-        "id": str(uuid4()),
-        "identifier": [{"system": key.system, "value": key.value}],
-        "status": "available",
-        "subject": {"reference": f"Patient/{patient['id']}"},
-        "started": "2000-01-01",
-        "modality": [modality],
-        "description": "Warm-up",
-        "series": [
-            {"uid": "2.25.0", "modality": modality, "instance": instances, "numberOfInstances": 5}
-        ],
-    }
-    return patient, study
+def _found(resource: Any) -> Found:
+    try:
+        return Found(resource, int(resource["meta"]["versionId"]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise FhirUnavailable("What answers at the FHIR address keeps no versions.") from exc
 
 
 def _answered_version(response: Mapping[str, Any]) -> int:

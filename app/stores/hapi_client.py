@@ -2,7 +2,7 @@
 
 fhirpy opens a connection for every request and drops the status of what goes wrong. This client
 replaces the one method through which all of its requests go; that method is private, so the
-version is pinned and `tests/contract/test_hapi_client.py` holds it to its contract.
+version is pinned and `tests/unit/stores/test_hapi_client.py` holds it to its contract.
 """
 
 import re

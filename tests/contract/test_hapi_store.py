@@ -36,8 +36,12 @@ async def store(stack: Any) -> AsyncIterator[HapiStore]:
 
 @pytest.fixture
 async def fhir(stack: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """Another user of the FHIR server."""
-    async with httpx.AsyncClient(base_url=stack.fhir_url, timeout=30) as client:
+    """Another user of the FHIR server.
+
+    While it is young HAPI may answer 409 to a lone deletion; this header has it try again by itself.
+    """
+    retry = {"X-Retry-On-Version-Conflict": "retry; max-retries=10"}
+    async with httpx.AsyncClient(base_url=stack.fhir_url, timeout=30, headers=retry) as client:
         yield client
 
 

@@ -32,6 +32,7 @@ class TwoSides(Archive):
     fhir_misses: int = 0  # instances that the ImagingStudy does not count
     patient_prefix: str = ""
     wado_changes: bool = False
+    fhir_is_empty: bool = False
 
     def studies(self) -> dict[str, list[Dataset]]:
         return _studies(tuple(self.stored.values()))
@@ -78,7 +79,8 @@ class TwoSides(Archive):
             "numberOfInstances": len(instances) - self.fhir_misses,
             "series": [{"uid": u, "numberOfInstances": count} for u, count in series.items()],
         }
-        return JSONResponse({"entry": [{"resource": resource}]})
+        found = [] if self.fhir_is_empty else [{"resource": resource}]
+        return JSONResponse({"resourceType": "Bundle", "entry": found})
 
     async def patient(self, request: Request) -> Response:
         patient_id = self.studies()[request.path_params["id"]][0].get("PatientID")
@@ -205,3 +207,19 @@ def test_nobody_there_is_told() -> None:
     assert demo.run("http://127.0.0.1:9/dicom-web", "http://127.0.0.1:9/fhir", console) == 2
     assert isinstance(console.file, io.StringIO)
     assert "Nobody answers" in console.file.getvalue()
+
+
+def test_fhir_server_that_is_away_is_told(both: TwoSides) -> None:
+    console = Console(file=io.StringIO(), width=120)
+
+    assert demo.run(f"{both.url}/dicom-web", "http://127.0.0.1:9/fhir", console) == 2
+    assert isinstance(console.file, io.StringIO)
+    assert "Nobody answers at http://127.0.0.1:9/fhir" in console.file.getvalue()
+
+
+def test_study_that_one_side_has_not_fails_the_demo(both: TwoSides) -> None:
+    both.fhir_is_empty = True
+    code, printed = show(both)
+
+    assert code == 1
+    assert "FHIR finds 0 ImagingStudy resources" in printed

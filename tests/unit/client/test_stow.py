@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import email.utils
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -111,6 +113,35 @@ async def test_busy_server_is_asked_again_when_it_says(
 
     assert outcome.stored
     assert noted == pauses
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least", "most"),
+    [("soon", 0.5, 0.5), ("999", 30, 30), ("Mon, 01 Jan 2001 00:00:00 GMT", 0, 0)],
+)
+def test_odd_retry_after_is_taken_within_reason(
+    retry_after: str, least: float, most: float
+) -> None:
+    """Nonsense is ignored, an hour is not waited for, and a moment gone by means now."""
+    assert least <= Patience().pause_after(1, retry_after) <= most
+
+
+def test_retry_after_may_be_a_moment() -> None:
+    moment = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+
+    assert 10 < Patience().pause_after(1, moment) <= 20
+
+
+async def test_progress_is_told_while_a_file_is_sent(
+    archive: Archive, write_instance: Write
+) -> None:
+    told: list[int] = []
+    file = prepared(write_instance("large.dcm", size=3_000_000))
+    async with client(archive.url) as stow:
+        await stow.store([file], told.append)
+
+    assert len(told) > 3
+    assert sum(told) >= file.source.size
 
 
 async def test_server_that_stays_busy_is_given_up(archive: Archive, write_instance: Write) -> None:

@@ -15,6 +15,7 @@ from app.fhir.bundle import study_transaction
 from app.fhir.commit_marks import CommitMarks
 from app.fhir.endpoint import endpoint_resource
 from app.fhir.identifiers import IdentifierSystems
+from app.fhir.imaging_study import count
 from app.fhir.patient import patient_key, patient_resource
 from tests.unit.fhir.conftest import Merge
 from tests.unit.fhir.dicom_json import STUDY, attributes, record
@@ -119,3 +120,35 @@ def test_the_endpoint_is_valid() -> None:
 
     assert made.address == "https://a.example/dicom-web"
     assert made.connectionType.code == "dicom-wado-rs"
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_no_edit_of_the_study_in_fhir_can_stop_a_merge(merge: Merge, data: st.DataObject) -> None:
+    """P5: HAPI lets others take any element away, also one that R4 requires."""
+    values = {"StudyDate": "20240105", "AccessionNumber": "A1", "StudyDescription": "x"}
+    records = [record(n, series=1 + n % 2, values=values) for n in range(4)]
+    edited = merge(None, records, commit=CommitMarks(("a",)))
+    for _ in range(data.draw(st.integers(0, 6))):
+        node: Any = edited
+        while isinstance(node, dict | list) and node:
+            keys = (
+                sorted(set(node) - {"id", "resourceType"})
+                if isinstance(node, dict)
+                else range(len(node))
+            )
+            if not keys:
+                break
+            key = data.draw(st.sampled_from(keys))
+            if data.draw(st.booleans()) or not isinstance(node[key], dict | list):
+                del node[key]
+                break
+            node = node[key]
+
+    after = merge(edited, [record(9, values=values)])
+    again = merge(after, [record(10, values=values)])
+
+    assert after["numberOfInstances"] == sum(count(after).series.values())
+    assert again["numberOfInstances"] == after["numberOfInstances"] + 1
+    assert after["identifier"][0]["value"] == f"urn:oid:{STUDY}"
+    assert after["subject"]["reference"]

@@ -47,16 +47,22 @@ def _matches(dataset: Dataset, keys: Sequence[tuple[tuple[str, ...], Key]]) -> b
 
 
 def _element(dataset: Dataset, step: str) -> Mapping[str, Any]:
+    if re.fullmatch(r"...[13579BDF]0010", step):  # any element that reserves a block
+        reserving = [each for tag, each in dataset.items() if tag[:6] == step[:6]]
+        return {"vr": "LO", "Value": [value for each in reserving for value in each["Value"]]}
     if '"' not in step:
-        return dataset.get(step, {})
-    group, creator, element = step.split('"')
-    for tag, reserving in dataset.items():
-        if tag[:6] == f"{group}00" and reserving.get("Value") == [creator]:
-            return dataset.get(f"{group}{tag[6:]}{element}", {})
+        plain: Mapping[str, Any] = dataset.get(step, {})
+        return plain
+    group, rest = step.split('"', 1)
+    creator, element = rest.rsplit('"', 1)
+    for tag, each in dataset.items():
+        if tag[:6] == f"{group}00" and each.get("Value") == [creator]:
+            found: Mapping[str, Any] = dataset.get(f"{group}{tag[6:]}{element}", {})
+            return found
     return {}
 
 
-def _element_matches(element: Mapping[str, Any], key: Key) -> bool:
+def _element_matches(element: Mapping[str, Any], key: Key) -> bool:  # noqa: PLR0911
     vr = element.get("vr", "")
     values = [value for value in element.get("Value", []) if value not in (None, "", {})]
     match key.matching:
@@ -118,12 +124,21 @@ def _like(vr: str, value: Any, pattern: str, key_vr: str) -> bool:
     if vr in NUMERIC:
         return False
     if vr == "PN":
-        patterns = [fold(pattern)]
-        while patterns[-1].endswith("^*") and key_vr == "PN":
-            patterns.append(patterns[-1][:-2])
-        return any(_regex(each).fullmatch(group) for each in patterns for group in _groups(value))
+        asked = fold(pattern).split("=") if key_vr == "PN" else [fold(pattern)]
+        return all(
+            any(_name_like(group, each, key_vr) for group in _groups(value))
+            for each in asked
+            if each.strip("*")
+        )
     patterns = [pattern] if key_vr != "UN" else [pattern, fold(pattern)]
     return any(_regex(each).fullmatch(value.strip()) for each in patterns)
+
+
+def _name_like(group: str, pattern: str, key_vr: str) -> bool:
+    patterns = [pattern]
+    while patterns[-1].endswith("^*") and key_vr == "PN":
+        patterns.append(patterns[-1][:-2])
+    return any(_regex(each).fullmatch(group) for each in patterns)
 
 
 def _has_words(value: Mapping[str, str], words: Sequence[str]) -> bool:

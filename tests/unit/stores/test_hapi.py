@@ -239,3 +239,58 @@ async def test_ping_wants_the_answer_of_a_fhir_server(store: HapiStore) -> None:
     route.respond(json={"status": "ok"})
     with pytest.raises(FhirUnavailable):
         await store.ping()
+
+
+@pytest.mark.parametrize(
+    "answer", [{"resourceType": "ImagingStudy"}, {"meta": {"versionId": "x"}}, [], None]
+)
+@respx.mock
+async def test_a_server_without_versions_is_not_one_to_work_with(
+    store: HapiStore, answer: Any
+) -> None:
+    respx.get(f"{BASE}/ImagingStudy/s").respond(json=answer)
+
+    with pytest.raises(FhirUnavailable):
+        await store.read("ImagingStudy", "s")
+
+
+@respx.mock
+async def test_a_deletion_without_a_version_is_not_guessed(store: HapiStore) -> None:
+    respx.get(f"{BASE}/ImagingStudy/s").respond(410, json=absent())
+
+    with pytest.raises(FhirUnavailable):
+        await store.read("ImagingStudy", "s")
+
+
+@respx.mock
+async def test_a_rehearsal_that_succeeds_is_cleared_away_and_the_last(store: HapiStore) -> None:
+    """A server that ignores If-Match must not be filled with patients who are nobody."""
+    respx.get(f"{BASE}/Patient").respond(json=found())
+    respx.get(url__startswith=f"{BASE}/Patient/").respond(404, json=absent())
+    sent = respx.post(f"{BASE}/").respond(json={"entry": []})
+    deleted = respx.delete(url__startswith=BASE).respond(204)
+
+    await store.warm_up({"resourceType": "Endpoint", "id": "e"}, transactions=10)
+
+    made = {
+        entry["request"]["url"]
+        for call in sent.calls
+        for entry in orjson.loads(call.request.content)["entry"][:2]
+    }
+    assert sent.call_count == 2
+    assert {
+        str(call.request.url).removeprefix(f"{BASE}/").rstrip("?") for call in deleted.calls
+    } == made
+
+
+@respx.mock
+async def test_rehearsals_are_undone_by_their_last_entry(store: HapiStore) -> None:
+    respx.get(f"{BASE}/Patient").respond(json=found())
+    respx.get(url__startswith=f"{BASE}/Patient/").respond(404, json=absent())
+    sent = respx.post(f"{BASE}/").respond(409)
+
+    await store.warm_up({"resourceType": "Endpoint", "id": "e"}, transactions=5)
+
+    assert sent.call_count == 5
+    last = orjson.loads(sent.calls.last.request.content)["entry"][-1]
+    assert last["request"] == {"method": "PUT", "url": "Endpoint/e", "ifMatch": 'W/"0"'}

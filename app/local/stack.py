@@ -1,0 +1,163 @@
+"""A stack on this machine: planned, launched as a process of its own, followed, taken down."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import orjson
+import psutil
+
+from app.errors import AlreadyUp, NoRoom, StartFailed
+from app.limits import MIB
+from app.local.elasticsearch import elasticsearch_service
+from app.local.hapi import hapi_service
+from app.local.ports import LOOPBACK, free_ports, preferred_or_free, require_free
+from app.local.provision import Parts
+from app.local.service import Service
+from app.local.state import Phase, StackFolder, StackState
+from app.local.watched import tail
+from app.settings import LocalSettings
+
+USUAL_ELASTICSEARCH_PORT = 9200
+USUAL_FHIR_PORT = 8081
+FREE_BYTES = 1024 * MIB
+FOLLOW_SECONDS = 0.1
+DOWN_SECONDS = 120.0
+
+Follow = Callable[[StackState], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the services listen; `None` is chosen."""
+
+    elasticsearch: int | None = None
+    fhir: int | None = None
+    dicomweb: int | None = None  # without one, Coregister itself is not run
+
+    @classmethod
+    def free(cls) -> Self:
+        """Return ports for the two servers behind that nobody listens on."""
+        elasticsearch, fhir = free_ports(2)
+        return cls(elasticsearch=elasticsearch, fhir=fhir)
+
+
+def require_startable(folder: StackFolder) -> None:
+    """Refuse a data folder that is in use or has no room."""
+    if folder.is_up():
+        raise AlreadyUp(
+            f"A stack runs on {folder.path} already. `coregister status` shows it, "
+            "`coregister down` ends it, `--data` names another folder."
+        )
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.path).free
+    if free < FREE_BYTES:
+        raise NoRoom(
+            f"{folder.path} has {free // MIB} MiB left; starting needs {FREE_BYTES // MIB}. "
+            "Make room, or choose another folder with --data."
+        )
+
+
+def plan_services(
+    parts: Parts, folder: StackFolder, ports: Ports, settings: LocalSettings
+) -> tuple[Service, ...]:
+    """Return what has to run, with every port decided."""
+    elasticsearch = elasticsearch_service(
+        parts.elasticsearch,
+        data=folder.path / "elasticsearch",
+        logs=folder.logs,
+        port=_port(ports.elasticsearch, "Elasticsearch", USUAL_ELASTICSEARCH_PORT),
+        memory=settings.elasticsearch_memory,
+    )
+    fhir = hapi_service(
+        parts.hapi,
+        data=folder.path / "fhir",
+        logs=folder.logs,
+        port=_port(ports.fhir, "FHIR", USUAL_FHIR_PORT),
+        memory=settings.fhir_memory,
+    )
+    if ports.dicomweb is None:
+        return elasticsearch, fhir
+    require_free(ports.dicomweb, server="DICOMweb", setting="--port")
+    return elasticsearch, fhir, _coregister(folder, ports.dicomweb, elasticsearch, fhir)
+
+
+def launch(
+    folder: StackFolder, services: Sequence[Service], *, start_seconds: float, attached: bool
+) -> subprocess.Popen[bytes]:
+    """Start a supervisor in a session of its own, so that a terminal's Ctrl-C is not for it."""
+    plan = {"services": [each.to_json() for each in services], "start_seconds": start_seconds}
+    folder.plan.write_bytes(orjson.dumps(plan, option=orjson.OPT_INDENT_2))
+    command = [sys.executable, "-m", "app.local.supervisor", str(folder.path)]
+    with (folder.logs / "supervisor.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603  our own module
+            [*command, "--attached"] if attached else command,
+            stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
+            stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+
+def wait_until_ready(
+    folder: StackFolder, supervisor: subprocess.Popen[bytes], follow: Follow
+) -> StackState:
+    """Return the state once everything is ready; `follow` sees every state on the way."""
+    while True:
+        ended = supervisor.poll() is not None  # looked at first: its last word must not be missed
+        state = folder.read()
+        if state.supervisor is not None and state.supervisor.pid == supervisor.pid:
+            follow(state)
+            if state.phase is Phase.READY:
+                return state
+        if ended:
+            log = folder.logs / "supervisor.log"
+            raise StartFailed(state.problem or f"{log} ends with:\n{tail(log)}")
+        time.sleep(FOLLOW_SECONDS)
+
+
+def take_down(folder: StackFolder) -> bool:
+    """Stop the stack of this folder; return whether there was one."""
+    mark = folder.read().supervisor
+    process = None if mark is None or not folder.is_up() else mark.process()
+    if process is None:
+        return False
+    process.terminate()
+    try:
+        process.wait(DOWN_SECONDS)
+    except psutil.TimeoutExpired as error:
+        raise StartFailed(
+            f"The stack did not stop; see {folder.logs / 'supervisor.log'}."
+        ) from error
+    return True
+
+
+def _port(given: int | None, server: str, usual: int) -> int:
+    if given is None:
+        return preferred_or_free(usual)
+    return require_free(given, server=server, setting=f"--{server.lower()}-port")
+
+
+def _coregister(folder: StackFolder, port: int, elasticsearch: Service, fhir: Service) -> Service:
+    base = f"http://{LOOPBACK}:{port}"
+    return Service(
+        name="dicomweb",
+        command=(sys.executable, "-m", "app.cli", "serve", "--end-with-parent"),
+        url=f"{base}/dicom-web",
+        ready_url=f"{base}/health/ready",
+        log=folder.logs / "coregister.log",
+        needs=(elasticsearch.name, fhir.name),
+        environment={
+            "COREGISTER_HOST": LOOPBACK,
+            "COREGISTER_PORT": str(port),
+            "COREGISTER_ELASTICSEARCH_URL": elasticsearch.url,
+            "COREGISTER_FHIR_URL": fhir.url,
+            "COREGISTER_BLOBS": os.environ.get(
+                "COREGISTER_BLOBS", (folder.path / "blobs").resolve().as_uri()
+            ),
+        },
+        stop_seconds=45.0,
+    )

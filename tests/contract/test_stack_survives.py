@@ -1,0 +1,115 @@
+"""The embedded stack keeps what it acknowledged, and leaves nothing running behind."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from rich.console import Console
+
+from app.local.provision import provide
+from app.local.stack import Ports, launch, plan_services, take_down, wait_until_ready
+from app.local.state import Phase, StackFolder, StackState
+from app.settings import LocalSettings
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+WRITES = 60
+PATIENCE_SECONDS = 60
+SMALL = LocalSettings(elasticsearch_memory="384m", fhir_memory="640m")
+
+
+@contextmanager
+def started(folder: StackFolder) -> Iterator[StackState]:
+    """Run a stack of real servers on this folder, on ports of its own."""
+    folder.logs.mkdir(exist_ok=True)
+    services = plan_services(provide(SMALL, Console()), folder, Ports.free(), SMALL)
+    supervisor = launch(folder, services, start_seconds=SMALL.start_seconds, attached=True)
+    try:
+        yield wait_until_ready(folder, supervisor, lambda _: None)
+    finally:
+        take_down(folder)
+        supervisor.communicate()
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        yield client
+
+
+def index_document(http: httpx.Client, state: StackState, number: int) -> None:
+    url = f"{state.services['elasticsearch'].url}/survivors/_doc/{number}"
+    http.put(url, json={"number": number}).raise_for_status()
+
+
+def put_patient(http: httpx.Client, state: StackState, number: int) -> None:
+    resource = {"resourceType": "Patient", "id": f"survivor-{number}"}
+    url = f"{state.services['fhir'].url}/Patient/survivor-{number}"
+    http.put(url, json=resource).raise_for_status()
+
+
+def kill_all(state: StackState) -> None:
+    """End every process of the stack at once, without a chance to say goodbye."""
+    processes = [psutil.Process(mark.pid) for mark in state.marks().values()]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
+
+
+def test_acknowledged_writes_survive_the_death_of_every_process(
+    tmp_path: Path, http: httpx.Client
+) -> None:
+    """Killed right after the last acknowledgement; one at a time, so that none is in flight."""
+    folder = StackFolder(tmp_path)
+    with started(folder) as state:
+        for number in range(WRITES):
+            index_document(http, state, number)
+            put_patient(http, state, number)
+        kill_all(folder.read())
+        assert folder.read().phase is Phase.STOPPED
+
+    with started(folder) as state:
+        elasticsearch = state.services["elasticsearch"].url
+        fhir = state.services["fhir"].url
+        for number in range(WRITES):
+            document = http.get(f"{elasticsearch}/survivors/_doc/{number}")
+            patient = http.get(f"{fhir}/Patient/survivor-{number}")
+
+            assert document.json()["_source"] == {"number": number}
+            assert patient.json()["id"] == f"survivor-{number}"
+
+
+def test_servers_end_with_a_killed_command_line(tmp_path: Path) -> None:
+    """`kill -9` of `coregister up` leaves no process behind, and the folder can be used again."""
+    folder = StackFolder(tmp_path)
+    elasticsearch, fhir = (str(port) for port in (Ports.free().elasticsearch, Ports.free().fhir))
+    command = [
+        sys.executable, "-m", "app.cli", "up", "--stores-only", "--data", str(tmp_path),
+        "--elasticsearch-port", elasticsearch, "--fhir-port", fhir,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as up:
+        wait_for_phase(folder, Phase.READY)
+        marks = folder.read().marks()
+        assert set(marks) == {"supervisor", "elasticsearch", "fhir"}
+        up.kill()
+        up.wait()
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(mark.process() for mark in marks.values()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+    assert [name for name, mark in marks.items() if mark.process()] == []
+    assert folder.read().phase is Phase.STOPPED
+
+
+def wait_for_phase(folder: StackFolder, phase: Phase) -> None:
+    deadline = time.monotonic() + SMALL.start_seconds
+    while folder.read().phase is not phase:
+        assert time.monotonic() < deadline, f"the stack did not become {phase}"
+        time.sleep(0.2)
