@@ -131,8 +131,10 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         stack.push_async_callback(journal.close)
         stack.push_async_callback(commits.close)
         stack.push_async_callback(store.close)
-        timer = asyncio.create_task(recovery.run_forever())
-        stack.push_async_callback(_cancel, timer)
+        stack.push_async_callback(_cancel, asyncio.create_task(recovery.run_forever()))
+        if settings.warm_up:
+            warming = asyncio.create_task(_warm_up(index, fhir, endpoint))
+            stack.push_async_callback(_cancel, warming)
         yield State(
             settings=settings,
             store=store,
@@ -163,8 +165,17 @@ async def _prepare_stores(
             await asyncio.sleep(STORES_WAIT_SECONDS)
         else:
             break
-    if settings.warm_up:
+
+
+async def _warm_up(
+    index: ElasticsearchIndex, fhir: HapiStore, endpoint: dict[str, object]
+) -> None:
+    """Exercise the stores beside the first requests, so that their code is compiled early."""
+    try:
+        await index.warm_up(index_mappings()["instances"])
         await fhir.warm_up(endpoint)
+    except CoregisterError as error:
+        log.warning("warm_up_failed", error=type(error).__name__)
 
 
 def _authorization(token: str | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What an import shows: a bar while it runs, a table when it is done."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from rich.console import Console
 from rich.markup import escape
@@ -49,26 +49,33 @@ def import_progress(console: Console) -> Progress:
     )
 
 
-def print_summary(console: Console, tally: Tally) -> None:
+def print_summary(console: Console, tally: Tally, seconds: float) -> None:
     """Print how many files were stored, left out and refused, and why."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(justify="right")
     table.add_column(overflow="fold")
-    megabytes = f"{tally.bytes_stored / MEGABYTE:,.1f} MB"
-    table.add_row(f"[green]{tally.stored:,}[/]", f"stored ({megabytes})")
+    size, speed = tally.bytes_stored / MEGABYTE, tally.stored / max(seconds, 0.001)
+    how = f" ({size:,.1f} MB, {speed:,.0f} files a second)" if tally.stored else ""
+    table.add_row(f"[green]{tally.stored:,}[/]", f"stored{how}")
     if tally.earlier:
         table.add_row(f"{tally.earlier:,}", "already there: acknowledged in an earlier run")
-    _add_groups(table, tally.warnings, "stored, with a warning:", "yellow")
-    _add_groups(table, tally.skipped, "not sent:", "dim")
-    _add_groups(table, tally.refusals, "refused:", "red")
+    room = console.width - 12
+    _add_groups(table, tally.warnings, "stored, with a warning:", "yellow", room)
+    _add_groups(table, tally.skipped, "not sent:", "dim", room)
+    _add_groups(table, tally.refusals, "refused:", "red", room)
     console.print(table)
 
 
-def _add_groups(table: Table, groups: Mapping[str, Group], title: str, style: str) -> None:
-    for reason, group in sorted(groups.items(), key=lambda item: -item[1].count):
-        table.add_row(f"[{style}]{group.count:,}[/]", f"{title} {escape(reason)}")
+def _add_groups(table: Table, groups: Collection[Group], title: str, style: str, room: int) -> None:
+    for group in sorted(groups, key=lambda group: -group.count):
+        table.add_row(f"[{style}]{group.count:,}[/]", f"{title} {escape(group.reason)}")
         for name in group.names[:NAMES_SHOWN]:
-            # a file name may hold bytes that are no text
-            table.add_row("", Text("  " + name.encode(errors="replace").decode(), style="dim"))
+            table.add_row("", Text(f"  {_end_of(name, room)}", style="dim"))
         if group.count > NAMES_SHOWN:
             table.add_row("", Text(f"  … and {group.count - NAMES_SHOWN:,} more", style="dim"))
+
+
+def _end_of(name: str, room: int) -> str:
+    """Return a file name, or its end where it is too long; bytes that are no text become `?`."""
+    text = name.encode(errors="replace").decode()
+    return text if len(text) <= room else f"…{text[1 - room :]}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +40,7 @@ def run(
     report: Path | None = None,
 ) -> int:
     """Send all DICOM files below `paths`; return 0 all stored, 1 some refused, 2 no server."""
-    tally = Tally()
+    tally, started = Tally(), time.monotonic()
     with ExitStack() as open_:
         journal = open_.enter_context(
             Journal(_journal_folder(), base_url=base_url, paths=paths, restart=restart)
@@ -55,7 +56,7 @@ def run(
         except KeyboardInterrupt:
             problem, code = "Interrupted", INTERRUPTED
         if tally.looked_at:
-            print_summary(console, tally)
+            print_summary(console, tally, time.monotonic() - started)
         if problem is not None:
             _explain(console, problem, code, tally)
             return code

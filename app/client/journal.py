@@ -44,6 +44,8 @@ class Journal:
     ) -> None:
         """Close the file; what it says stays."""
         self._file.close()
+        if not self._known:
+            self.path.unlink(missing_ok=True)
 
     def __contains__(self, source: Source) -> bool:
         """Return whether this very file, unchanged since, was acknowledged."""

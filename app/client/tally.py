@@ -1,18 +1,24 @@
 """Counts what became of the files of an import."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from app.client.sources import Skipped, Source
 from app.client.stow import Outcome
 
 NAMES_KEPT = 10
+GROUPS_KEPT = 100
+OTHER_REASONS = "other reasons"
+# a count or an offset within a sentence, but not a part of a tag such as (0020,000D)
+NUMBER = re.compile(r"(?<![\w(,])\d+(?![\w,)])")
 
 
 @dataclass(slots=True)
 class Group:
-    """Files that share a reason: how many, and the first few names."""
+    """Files that share a reason but for numbers in it: how many, and the first few names."""
 
+    reason: str  # of the first of them
     count: int = 0
     names: list[str] = field(default_factory=list)
 
@@ -50,31 +56,31 @@ class Tally:
         return self.refused + self._unreadable
 
     @property
-    def refusals(self) -> Mapping[str, Group]:
+    def refusals(self) -> Collection[Group]:
         """Return the refused files by reason."""
-        return self._refusals
+        return self._refusals.values()
 
     @property
-    def warnings(self) -> Mapping[str, Group]:
+    def warnings(self) -> Collection[Group]:
         """Return the files that were stored with a warning, by warning."""
-        return self._warnings
+        return self._warnings.values()
 
     @property
-    def skipped(self) -> Mapping[str, Group]:
+    def skipped(self) -> Collection[Group]:
         """Return the files that were not sent, by reason."""
-        return self._skipped
+        return self._skipped.values()
 
     def count(self, outcome: Outcome) -> None:
         """Count a file that was sent."""
         self.bytes_done += outcome.source.size
         if outcome.refusal is not None:
             self.refused += 1
-            self._refusals.setdefault(str(outcome.refusal), Group()).add(outcome.source.name)
+            _add(self._refusals, str(outcome.refusal), outcome.source.name)
             return
         self.stored += 1
         self.bytes_stored += outcome.source.size
         if outcome.warning is not None:
-            self._warnings.setdefault(str(outcome.warning), Group()).add(outcome.source.name)
+            _add(self._warnings, str(outcome.warning), outcome.source.name)
 
     def count_earlier(self, source: Source) -> None:
         """Count a file that was acknowledged in an earlier import."""
@@ -86,4 +92,11 @@ class Tally:
         self._left_out += 1
         self.bytes_done += skipped.size
         self._unreadable += not skipped.harmless
-        self._skipped.setdefault(skipped.reason, Group()).add(skipped.name)
+        _add(self._skipped, skipped.reason, skipped.name)
+
+
+def _add(groups: dict[str, Group], reason: str, name: str) -> None:
+    key = NUMBER.sub("#", reason)
+    if key not in groups and len(groups) >= GROUPS_KEPT:
+        key = reason = OTHER_REASONS
+    groups.setdefault(key, Group(reason)).add(name)

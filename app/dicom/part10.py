@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from struct import Struct
 from typing import Any
 
+from pydicom.config import IGNORE
+from pydicom.uid import UID
+
 from app.dicom.data_set import DataSetReader
 from app.dicom.element_header import (
     EXPLICIT_BIG,
@@ -67,8 +70,8 @@ def read_instance(data: Buffer, limits: Limits) -> InstanceRecord:
     if located is not None:
         is_video = transfer_syntax(meta.transfer_syntax_uid).is_video
         pixels = layout_of(located, attributes, reading, is_video=is_video)
-    elif _ROWS in attributes and _PIXEL_DATA_PROVIDER_URL not in attributes:
-        reading.find("7FE00010", "An image is described, but there are no pixel data.")
+    elif _is_image(uids[_CLASS], attributes):
+        reading.find("7FE00010", "The object is an image, but has no pixel data.")
     reading.address(
         f"{BASE_URL_MARK}/studies/{uids[_STUDY]}/series/{uids[_SERIES]}"
         f"/instances/{uids[_INSTANCE]}/bulkdata/"
@@ -159,6 +162,13 @@ def _identifier(attributes: Mapping[str, Any], tag: str) -> str:
     if len(values) != 1 or not isinstance(values[0], str) or not is_uid(values[0]):
         raise BadIdentifier(f"The {_IDENTIFIERS[tag]} is no UID.", attributes=(tag,))
     return values[0]
+
+
+def _is_image(sop_class_uid: str, attributes: Mapping[str, Any]) -> bool:
+    """Tell whether there should be pixel data: an object cut off between elements shows in nothing else."""
+    if _PIXEL_DATA_PROVIDER_URL in attributes:
+        return False
+    return _ROWS in attributes or "Image Storage" in UID(sop_class_uid, IGNORE).name
 
 
 def _compare(meta: FileMeta, uids: Mapping[str, str], reading: Reading) -> None:

@@ -54,10 +54,10 @@ def ordered_number(value: float) -> str:
 
 def folded(text: str) -> str:
     """Return text without case and accents."""
-    text = text.casefold()
     if text.isascii():
-        return text
-    letters = unicodedata.normalize("NFKD", text.translate(_UNDECOMPOSED))
+        return text.lower()
+    plain = unicodedata.normalize("NFKD", text).casefold().translate(_UNDECOMPOSED)
+    letters = unicodedata.normalize("NFKD", plain)
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 

@@ -35,7 +35,6 @@ CONFLICT_TRIES = 12
 CONFLICT_PAUSE_SECONDS = 0.05
 GROUP_INSTANCES = 500
 INDEX_TRIES = 6
-REST_SECONDS = 3.0  # a study without a commit for this long has come to rest
 STUDIES_KEPT = 64  # studies whose last version stays in memory for the next commit
 
 log = structlog.get_logger(__name__)
@@ -189,7 +188,7 @@ class StudyCommits:
             study.rest = None
         if self._listing.due(study.snapshot) and not self._closing:
             loop = asyncio.get_running_loop()
-            study.rest = loop.call_later(REST_SECONDS, self._come_to_rest, study)
+            study.rest = loop.call_later(self._listing.quiet_seconds, self._come_to_rest, study)
 
     def _come_to_rest(self, study: _Study) -> None:
         study.rest = None

@@ -49,11 +49,10 @@ class StudyLinker:
         """
         records = [prepared.stored.record for prepared in added]
         patient = None
-        if before.imaging_study is None:
+        subject = (before.imaging_study or {}).get("subject", {}).get("reference")
+        if subject is None:  # a new study, or somebody made the subject a mere name
             patient = await self._patients.link(records[0].attributes, before.study_instance_uid)
             subject = patient.reference
-        else:
-            subject = before.imaging_study["subject"]["reference"]
         resource = merge_imaging_study(
             before.imaging_study,
             records,

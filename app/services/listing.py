@@ -37,6 +37,11 @@ class Listing:
         self._linker = linker
         self._limits = limits
 
+    @property
+    def quiet_seconds(self) -> float:
+        """Return how long a study has to be without a commit before it counts as at rest."""
+        return self._limits.fhir_listing_seconds
+
     def due(self, snapshot: Snapshot | None) -> bool:
         """Tell whether the study should list its instances and does not."""
         if snapshot is None or snapshot.imaging_study is None:

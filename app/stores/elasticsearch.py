@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import uuid4
 
 import orjson
 from elastic_transport import ConnectionTimeout, HttpxAsyncHttpNode, TransportError
@@ -163,6 +164,20 @@ class ElasticsearchIndex:
         """Make everything written so far visible to searches."""
         async with _translated():
             await self._client.indices.refresh(index=self.alias(name))
+
+    async def warm_up(self, definition: Mapping[str, Any], *, rounds: int = 50) -> None:
+        """Write into an index made for it and removed again, until the server's code is compiled."""
+        name = f"warm-up-{uuid4().hex}"
+        async with _translated():
+            await self._create(name, definition, {**definition["settings"]["index"]})
+        source = {"order": "0", "tokens": [f"{number:08X}={number}" for number in range(100)]}
+        try:
+            for number in range(rounds):
+                await self.bulk([Write("create", name, str(number), source)], refresh=True)
+        finally:
+            concrete = f"{self.alias(name)}-{definition['version']}"
+            async with _translated():
+                await self._client.indices.delete(index=concrete)
 
     async def drop(self) -> None:
         """Remove every index of this prefix, with all that is in it."""

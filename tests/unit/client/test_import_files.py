@@ -200,7 +200,7 @@ def test_interrupted_run_says_how_to_go_on_and_goes_on(
 
 
 def test_server_that_is_not_up_is_told_with_what_to_do(
-    write_instance: Write, tmp_path: Path
+    write_instance: Write, tmp_path: Path, state: Path
 ) -> None:
     write_instance("in/a.dcm")
     run = Import("http://127.0.0.1:9/dicom-web")
@@ -208,6 +208,7 @@ def test_server_that_is_not_up_is_told_with_what_to_do(
     assert run(tmp_path / "in") == 2
     assert "Nobody answers at http://127.0.0.1:9/dicom-web" in run.printed
     assert "coregister up" in run.printed
+    assert list(state.iterdir()) == []
 
 
 def test_server_that_stops_midway_leaves_a_journal_to_go_on_with(

@@ -35,7 +35,7 @@ def uids(*names: str, more: bool = False) -> dict[str, Any]:
     """Return a response to the question for UIDs."""
     buckets = [{"key": {"uid": name}} for name in names]
     buckets *= PAGE // len(buckets) if more else 1
-    return {"aggregations": {"uids": {"buckets": buckets, "after_key": {"uid": names[-1:]}}}}
+    return {"aggregations": {"uids": {"buckets": buckets, "after_key": {"uid": names[-1]}}}}
 
 
 def page(total: int, count: int) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_all_pages_of_uids_are_read() -> None:
     second = request(searching.next(uids("1.2", more=True)))
     studies = request(searching.next(uids("1.3")))
 
-    assert second.body["aggs"]["uids"]["composite"]["after"] == {"uid": ["1.2"]}
+    assert second.body["aggs"]["uids"]["composite"]["after"] == {"uid": "1.2"}
     (condition,) = studies.body["query"]["bool"]["filter"]
     assert len(condition["terms"]["study_instance_uid"]) == PAGE + 1
 
