@@ -17,9 +17,9 @@ from app import __version__
 from app.errors import CoregisterError
 from app.local.display import phase_changes, print_state, starting
 from app.local.lifeline import on_parent_gone
+from app.local.ports import Ports
 from app.local.provision import provide
 from app.local.stack import (
-    Ports,
     launch,
     plan_services,
     require_startable,
@@ -105,11 +105,12 @@ def up(
     settings = LocalSettings()
     folder = _folder(data, settings)
     require_startable(folder)
-    dicomweb = None if stores_only else (port or Settings().port)
-    parts = provide(settings, console)
-    services = plan_services(
-        parts, folder, Ports(elasticsearch_port, fhir_port, dicomweb), settings
+    ports = Ports.chosen(
+        elasticsearch=elasticsearch_port,
+        fhir=fhir_port,
+        dicomweb=None if stores_only else (port or Settings().port),
     )
+    services = plan_services(provide(settings, console), folder, ports, settings)
     supervisor = launch(folder, services, start_seconds=settings.start_seconds, attached=not detach)
     code = 0
     try:
@@ -127,6 +128,8 @@ def up(
         raise
     if not detach or check:
         _stop(folder, supervisor, console)
+    else:
+        console.print("Running. [bold]coregister status[/] shows it, [bold]down[/] ends it.")
     raise typer.Exit(code)
 
 

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line, and no key that could carry patient data."""
 
+import errno
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -11,7 +12,7 @@ import structlog
 ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "exception", "logger",
-        "method", "route", "status", "milliseconds", "path",
+        "method", "route", "status", "milliseconds",
         "error", "intent", "instances", "host", "port", "store", "state", "version", "seconds",
         "cleared",
     }
@@ -33,8 +34,28 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    logging.basicConfig(handlers=[_Others()], force=True)
     for name in ("uvicorn.error", "uvicorn.access", "elastic_transport", "httpx", "stamina"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").addFilter(_without_stack)
+
+
+def _without_stack(record: logging.LogRecord) -> bool:
+    """Keep stacks of others out: their messages may quote a data set, and ours was logged."""
+    return record.exc_info is None
+
+
+class _Others(logging.Handler):
+    """Says of the logs of libraries who spoke and where it failed: their words may quote a data set."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line of our own."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None and isinstance(record.msg, BaseException):
+            error = record.msg
+        structlog.get_logger().log(
+            record.levelno, "library_message", logger=record.name, exc_info=error
+        )
 
 
 def keep_allowed(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -56,5 +77,12 @@ def _stack_without_values(
             code = trace.tb_frame.f_code
             places.append(f"{code.co_filename.rsplit('/app/', 1)[-1]}:{trace.tb_lineno}")
             trace = trace.tb_next
-        event["exception"] = f"{type(error).__name__} at {' > '.join(places)}"
+        event["exception"] = f"{_kind(error)} at {' > '.join(places)}"
     return event
+
+
+def _kind(error: BaseException) -> str:
+    """Return the name of an error's class; of the system's errors also which one, such as ENOSPC."""
+    name = type(error).__name__
+    code = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
+    return f"{name} ({code})" if code else name

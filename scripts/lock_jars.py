@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 import platformdirs
-from jgo.maven import MavenContext, Model
-from jgo.maven import POM
+from jgo.maven import POM, MavenContext, Model
 from rich.console import Console
 
 HEADER = """\

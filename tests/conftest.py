@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from app.local.ports import Ports
 from app.local.provision import provide
-from app.local.stack import Ports, launch, plan_services, take_down, wait_until_ready
+from app.local.stack import launch, plan_services, take_down, wait_until_ready
 from app.local.state import Phase, StackFolder, StackState
 from app.settings import LocalSettings
 

@@ -44,7 +44,7 @@ _G1 = {
 _TWO_BYTE_G0 = {"iso2022_jp": b"\x1b$B", "iso2022_jp_2": b"\x1b$(D"}
 _PIECE = re.compile(
     rb"(?P<escape>\x1b(?:\$[()][ACD]|\$B|\([BJ]|\)I|-[A-Zb]))"
-    rb"|(?P<high>[\x80-\xff]+)|(?P<control>[\x00-\x1f]+)|(?P<low>[\x20-\x7f]+)"
+    rb"|(?P<high>[\x80-\xff]+)|(?P<control>[\x00-\x1a\x1c-\x1f]+)|(?P<low>[\x20-\x7f]+)"
 )
 _DELIMITERS = re.compile(rb"[\\^=]")
 

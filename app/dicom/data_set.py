@@ -124,11 +124,12 @@ class DataSetReader:
         encoding: Encoding,
         scope: Scope,
     ) -> Located:
-        vr = vrs[0]
+        vr, declared = vrs
         start, length = value
         path = scope.prefix + key
         if key in PIXEL_VALUES:
-            return self._pixel_value(path, vr, value, end, encoding, scope)
+            said = "" if declared in _UNSAID else vr
+            return self._pixel_value(path, said, value, end, encoding, scope)
         if length == UNDEFINED:
             return self._without_length(path, vrs, start, end, encoding, scope)
         stop = start + length

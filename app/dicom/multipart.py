@@ -8,7 +8,7 @@ four states, each with a reader that does one of three things:
 3. It returns None: nothing more can be said before more bytes come.
 
 A delimiter is a line break, two hyphens, the boundary, and either two more hyphens or white space up to the
-end of the line. What only looks like one is data. Its line break may be LF alone, and where a part begins
+end of the line. What only looks like one is data. Its line break may be LF alone where the part's header has such, and where a part begins
 the line break of the empty line before is the one that counts. So framing goes by the boundary alone; a
 Content-Length that disagrees is reported when the part ends. Data are passed on as views of the bytes that
 came; what is held back between two calls is never more than a delimiter, or the header of one part.
@@ -102,6 +102,7 @@ class RelatedParser:
         )
         self._position = 0
         self._line_break = 0  # bytes at the position that may open a delimiter but are no data
+        self._breaks_with_cr = True  # else a CR before the delimiter's LF is the data's last byte
         self._parts = 0
         self._length = 0  # of the part's data so far
         self._declared_length: str | None = None
@@ -149,6 +150,7 @@ class RelatedParser:
             return None
         headers = self._headers(buffer[start:end])
         self._position, self._line_break = found.start(1), len(found[1])
+        self._breaks_with_cr = len(found[1]) == len(b"\r\n")
         self._length = 0
         self._declared_length = headers.get("content-length")
         self._state = _State.BODY
@@ -216,9 +218,8 @@ class RelatedParser:
 
     def _line_break_at(self, index: int) -> int:
         """Return where the line break begins whose LF is at the index."""
-        if index > self._position and self._buffer[index - 1] == _CARRIAGE_RETURN:
-            return index - 1
-        return index
+        has_cr = index > self._position and self._buffer[index - 1] == _CARRIAGE_RETURN
+        return index - 1 if has_cr and self._breaks_with_cr else index
 
 
 def new_boundary() -> str:

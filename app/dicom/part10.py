@@ -29,7 +29,6 @@ from app.dicom.pixel_layout import layout_of
 from app.dicom.pixel_value import PixelValue
 from app.dicom.reading import Element, Reading, Scope
 from app.dicom.transfer_syntax import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     transfer_syntax,
@@ -104,7 +103,7 @@ def _data_set(
 
 
 def _is_deflated(meta: FileMeta) -> bool:
-    return meta.transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+    return transfer_syntax(meta.transfer_syntax_uid).deflated
 
 
 def inflate(data: Buffer, limits: Limits) -> bytearray:

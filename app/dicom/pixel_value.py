@@ -25,19 +25,21 @@ class PixelValue:
 def locate_pixels(
     reading: Reading, path: str, vr: str, value: tuple[int, int], end: int, encoding: Encoding
 ) -> tuple[PixelValue, int]:
-    """Return where pixel data are, and where the next element begins. Raises BadInstance."""
+    """Return where pixel data are, and where the next element begins. Raises BadInstance.
+
+    `vr` is empty where the object does not say it.
+    """
     start, length = value
     fragments = None
     if length == UNDEFINED:
         fragments, stop = locate_fragments(reading, path, start, end, encoding)
         length = stop - SHORT - start
-        vr = "OB"  # PS3.5 §A.4
     else:
         stop = start + length
         if stop > end:
             raise cut_short(path, start, length, end - start)
-    if vr not in BINARY_WORD or vr == "UN":
-        vr = "OW"
+    if vr not in BINARY_WORD:
+        vr = "OW" if fragments is None else "OB"  # PS3.5 §A.4
     tag = path.rpartition(".")[2]
     return PixelValue(tag, vr, ByteRange(start, length), fragments), stop
 

@@ -26,7 +26,9 @@ from app.limits import Limits
 
 ALL_FIELDS = "all"
 _FLAGS = ("fuzzymatching", "emptyvaluematching", "multiplevaluematching")
-_NOT_MATCHED = frozenset({"accept", "charset"})  # PS3.18 §8.3.3: about the answer's form
+_ABOUT_THE_ANSWER = frozenset({"accept", "charset"})  # PS3.18 §8.3.3
+# SpecificCharacterSet (PS3.4 §C.2.2.2), InstanceAvailability, RetrieveURL: returned, never matched
+_NEVER_MATCHED = frozenset({"00080005", "00080056", "00081190"})
 _ATTRIBUTE_LIKE = re.compile(r"(?:[0-9A-Fa-f]{8}|[A-Z][A-Za-z0-9]+)(?:\.\w+)*")
 _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID = "0020000D", "0020000E"
 _MOST_DIGITS = 18
@@ -94,6 +96,7 @@ def parse_query(
         include=include,
         warnings=tuple(
             [f"The parameter {name} is not supported and was ignored" for name in ignored]
+            + [f"The attribute {name} is not matched" for name in single if name in _NEVER_MATCHED]
             + [
                 f"The includefield {name} is not an attribute and was ignored"
                 for name in not_included
@@ -115,7 +118,7 @@ def _sorted_out(
             fields += [field.strip() for field in value.split(",") if field.strip()]
         elif lower in ("limit", "offset", *_FLAGS):
             _once(single, lower, value)
-        elif lower in _NOT_MATCHED:
+        elif lower in _ABOUT_THE_ANSWER:
             continue
         elif _ATTRIBUTE_LIKE.fullmatch(name) or tag_of(name.split(".")[0]) is not None:
             _once(single, ".".join(_tags(name)), value)
@@ -164,7 +167,7 @@ def _keys(single: Mapping[str, str], flags: Flags, limits: Limits) -> Iterable[K
         if is_private_creator(name[-8:]) and _qualifies(name, single):
             continue
         vr = _vr(name, qualifiers)
-        matching = matching_of(vr, value, flags)
+        matching = matching_of(vr, "" if name in _NEVER_MATCHED else value, flags)
         if matching is None:
             raise BadQuery(f"The value of {name} is not valid for its value representation ({vr}).")
         if len(getattr(matching, "values", ())) > limits.query_values:

@@ -30,6 +30,7 @@ class TransferSyntax:
     name: str
     media_type: str = OCTET_STREAM
     encapsulated: bool = True
+    deflated: bool = False  # the whole data set, not the frames
 
     @property
     def is_video(self) -> bool:
@@ -37,16 +38,18 @@ class TransferSyntax:
         return self.media_type.startswith("video/")
 
 
-def _native(uid: str, name: str) -> TransferSyntax:
-    return TransferSyntax(uid, name, encapsulated=False)
+def _native(uid: str, name: str, *, deflated: bool = False) -> TransferSyntax:
+    return TransferSyntax(uid, name, encapsulated=False, deflated=deflated)
 
 
-_KNOWN = {
+KNOWN = {
     syntax.uid: syntax
     for syntax in (
         _native(IMPLICIT_VR_LITTLE_ENDIAN, "Implicit VR Little Endian"),
         _native(EXPLICIT_VR_LITTLE_ENDIAN, "Explicit VR Little Endian"),
-        _native(DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, "Deflated Explicit VR Little Endian"),
+        _native(
+            DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, "Deflated Explicit VR Little Endian", deflated=True
+        ),
         _native(EXPLICIT_VR_BIG_ENDIAN, "Explicit VR Big Endian"),
         TransferSyntax(_ROOT + "1.98", "Encapsulated Uncompressed Explicit VR Little Endian"),
         TransferSyntax(_ROOT + "4.50", "JPEG Baseline (Process 1)", _JPEG),
@@ -61,6 +64,8 @@ _KNOWN = {
         TransferSyntax(_ROOT + "4.91", "JPEG 2000", _JPEG_2000),
         TransferSyntax(_ROOT + "4.92", "JPEG 2000 Part 2 Multi-component (Lossless Only)", _JPX),
         TransferSyntax(_ROOT + "4.93", "JPEG 2000 Part 2 Multi-component", _JPX),
+        TransferSyntax(_ROOT + "4.94", "JPIP Referenced"),
+        TransferSyntax(_ROOT + "4.95", "JPIP Referenced Deflate", deflated=True),
         TransferSyntax(_ROOT + "4.100", "MPEG2 Main Profile / Main Level", _MPEG_2),
         TransferSyntax(_ROOT + "4.100.1", "Fragmentable MPEG2 Main Profile / Main Level", _MPEG_2),
         TransferSyntax(_ROOT + "4.101", "MPEG2 Main Profile / High Level", _MPEG_2),
@@ -83,6 +88,8 @@ _KNOWN = {
         TransferSyntax(_ROOT + "4.201", "High-Throughput JPEG 2000 (Lossless)", _HIGH_THROUGHPUT),
         TransferSyntax(_ROOT + "4.202", "High-Throughput JPEG 2000 RPCL", _HIGH_THROUGHPUT),
         TransferSyntax(_ROOT + "4.203", "High-Throughput JPEG 2000", _HIGH_THROUGHPUT),
+        TransferSyntax(_ROOT + "4.204", "JPIP HTJ2K Referenced"),
+        TransferSyntax(_ROOT + "4.205", "JPIP HTJ2K Referenced Deflate", deflated=True),
         TransferSyntax(_ROOT + "5", "RLE Lossless", _RLE),
         TransferSyntax(_ROOT + "8.1", "Deflated Image Frame Compression"),
     )
@@ -91,7 +98,7 @@ _KNOWN = {
 
 def transfer_syntax(uid: str) -> TransferSyntax:
     """Return what is known; of an unknown one, that it is encapsulated as all newer ones are (PS3.5 §A.4)."""
-    return _KNOWN.get(uid) or TransferSyntax(uid, "Unknown")
+    return KNOWN.get(uid) or TransferSyntax(uid, "Unknown")
 
 
 def is_encapsulated(uid: str) -> bool:

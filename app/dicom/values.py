@@ -145,7 +145,7 @@ def _as_decimal(text: str) -> float | str:
     number = float(text)
     if not isfinite(number):
         raise ValueError(text)
-    if text.isdecimal() and number > LARGEST_EXACT:
+    if abs(number) >= LARGEST_EXACT and text.lstrip("+-").isdecimal():
         return text
     return number
 

@@ -101,7 +101,7 @@ def series_document(
     links: Links,
     *,
     number_of_instances: int,
-    limits: Limits | None = None,
+    limits: Limits,
 ) -> dict[str, Any]:
     """Return the document of a series after instances were added, in the order they were stored."""
     newest = added[-1].record
@@ -113,7 +113,7 @@ def series_document(
         "order": _order(attributes, newest.study_instance_uid, newest.series_instance_uid),
         "number_of_instances": number_of_instances,
         "stored_at": added[-1].stored_at,
-        **_searchable(attributes, computed, limits or Limits()),
+        **_searchable(attributes, computed, limits),
         "fhir": {**_fhir(links), "imaging_study_version": links.imaging_study_version},
     }
 
@@ -126,7 +126,7 @@ def study_document(
     number_of_series: int,
     number_of_instances: int,
     modalities: Iterable[str],
-    limits: Limits | None = None,
+    limits: Limits,
 ) -> dict[str, Any]:
     """Return the document of a study after instances were added, in the order they were stored."""
     newest = added[-1].record
@@ -146,7 +146,7 @@ def study_document(
         "number_of_series": number_of_series,
         "number_of_instances": number_of_instances,
         "stored_at": added[-1].stored_at,
-        **_searchable(attributes, computed, limits or Limits()),
+        **_searchable(attributes, computed, limits),
         "fhir": {**_fhir(links), "imaging_study_version": links.imaging_study_version},
     }
 

@@ -34,9 +34,10 @@ _UID: Mapping[Level, str] = {
     Level.INSTANCE: "sop_instance_uid",
 }
 _DOWNWARDS = (Level.STUDY, Level.SERIES, Level.INSTANCE)
-WINDOW = 10_000  # index.max_result_window: what one request can reach
-PAGE = 10_000  # UIDs a request gives
-JOINED_MOST = 1_000_000  # index.max_terms_count: UIDs that one request takes
+# settings of the index (mappings/elasticsearch/), so that a request can
+WINDOW = 100_000  # reach this many documents: index.max_result_window
+JOINED_MOST = 1_000_000  # name this many UIDs: index.max_terms_count
+PAGE = 50_000  # UIDs that one response gives; Elasticsearch's own limit is 65,536
 
 Response = Mapping[str, Any]
 
@@ -173,36 +174,31 @@ def _uids(
 def _page(
     query: Query, filters: list[Clause], warnings: tuple[str, ...]
 ) -> Generator[Request, Response, Found]:
-    """Fetch the asked stretch of the answer; beyond the window by walking there in order."""
-    body: dict[str, Any] = {
+    """Fetch the asked stretch of the answer; beyond the window by going on behind its last document."""
+    offset = query.offset
+    conditions = list(filters)
+    total: int | None = None
+    while offset + query.limit > WINDOW:
+        step = min(offset, WINDOW)
+        body = _ordered(conditions, start=step - 1, size=1, count=total is None)
+        response = yield Request(INDEX[query.level], {**body, "_source": False})
+        hits = response["hits"]["hits"]
+        total = response["hits"]["total"]["value"] if total is None else total
+        if total <= query.offset or not hits:
+            return Found(total, (), warnings)
+        conditions = [*filters, {"range": {"order": {"gt": hits[0]["sort"][0]}}}]
+        offset -= step
+    body = _ordered(conditions, start=offset, size=query.limit, count=total is None)
+    response = yield Request(INDEX[query.level], {**body, "_source": ["metadata"]})
+    total = response["hits"]["total"]["value"] if total is None else total
+    return Found(total, tuple(hit["_source"] for hit in response["hits"]["hits"]), warnings)
+
+
+def _ordered(filters: list[Clause], *, start: int, size: int, count: bool) -> dict[str, Any]:
+    return {
         "query": {"bool": {"filter": filters}},
         "sort": [{"order": "asc"}],
-        "track_total_hits": True,
-        "size": query.limit,
-        "from": query.offset,
-        "_source": ["metadata"],
+        "from": start,
+        "size": size,
+        "track_total_hits": count,
     }
-    index = INDEX[query.level]
-    if query.offset + query.limit <= WINDOW:
-        response = yield Request(index, body)
-        return _found(response["hits"]["total"]["value"], response, warnings)
-    to_skip = query.offset
-    body |= {"from": 0, "_source": False}
-    total: int | None = None
-    while True:
-        body["size"] = min(to_skip, WINDOW) if to_skip else query.limit
-        body["_source"] = False if to_skip else ["metadata"]
-        response = yield Request(index, dict(body))
-        hits = response["hits"]["hits"]
-        if total is None:
-            total = int(response["hits"]["total"]["value"])
-        if not to_skip:
-            return _found(total, response, warnings)
-        if len(hits) < body["size"] or total <= query.offset:
-            return Found(total, (), warnings)
-        to_skip -= len(hits)
-        body |= {"search_after": hits[-1]["sort"], "track_total_hits": False}
-
-
-def _found(total: int, response: Response, warnings: tuple[str, ...]) -> Found:
-    return Found(total, tuple(hit["_source"] for hit in response["hits"]["hits"]), warnings)

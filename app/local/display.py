@@ -59,7 +59,7 @@ def print_state(console: Console, folder: StackFolder, state: StackState) -> Non
             f"[{_STYLES.get(phase, 'cyan')}]{phase}[/]",
             service.url,
             "" if service.mark is None else str(service.mark.pid),
-            str(service.log),
+            service.log.name,
         )
     if state.services:
         console.print(table)
@@ -67,7 +67,7 @@ def print_state(console: Console, folder: StackFolder, state: StackState) -> Non
         console.print("Nothing has been started here.")
     if state.problem is not None:
         console.print(state.problem, style="red", markup=False, highlight=False)
-    console.print(f"Data: {folder.path}", highlight=False)
+    console.print(f"Data: {folder.path}\nLogs: {folder.logs}", highlight=False)
 
 
 def phase_changes(before: StackState, now: StackState) -> Iterator[str]:

@@ -6,8 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Self
 
 import orjson
 import psutil
@@ -16,35 +14,20 @@ from app.errors import AlreadyUp, NoRoom, StartFailed
 from app.limits import MIB
 from app.local.elasticsearch import elasticsearch_service
 from app.local.hapi import hapi_service
-from app.local.ports import LOOPBACK, free_ports, preferred_or_free, require_free
+from app.local.ports import LOOPBACK, Ports
 from app.local.provision import Parts
 from app.local.service import Service
 from app.local.state import Phase, StackFolder, StackState
 from app.local.watched import tail
 from app.settings import LocalSettings
 
-USUAL_ELASTICSEARCH_PORT = 9200
-USUAL_FHIR_PORT = 8081
 FREE_BYTES = 1024 * MIB
 FOLLOW_SECONDS = 0.1
 DOWN_SECONDS = 120.0
+# -P: a folder named `app` where somebody happens to stand is not ours
+PYTHON_MODULE = (sys.executable, "-P", "-m")
 
 Follow = Callable[[StackState], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the services listen; `None` is chosen."""
-
-    elasticsearch: int | None = None
-    fhir: int | None = None
-    dicomweb: int | None = None  # without one, Coregister itself is not run
-
-    @classmethod
-    def free(cls) -> Self:
-        """Return ports for the two servers behind that nobody listens on."""
-        elasticsearch, fhir = free_ports(2)
-        return cls(elasticsearch=elasticsearch, fhir=fhir)
 
 
 def require_startable(folder: StackFolder) -> None:
@@ -66,24 +49,23 @@ def require_startable(folder: StackFolder) -> None:
 def plan_services(
     parts: Parts, folder: StackFolder, ports: Ports, settings: LocalSettings
 ) -> tuple[Service, ...]:
-    """Return what has to run, with every port decided."""
+    """Return what has to run."""
     elasticsearch = elasticsearch_service(
         parts.elasticsearch,
         data=folder.path / "elasticsearch",
         logs=folder.logs,
-        port=_port(ports.elasticsearch, "Elasticsearch", USUAL_ELASTICSEARCH_PORT),
+        port=ports.elasticsearch,
         memory=settings.elasticsearch_memory,
     )
     fhir = hapi_service(
         parts.hapi,
         data=folder.path / "fhir",
         logs=folder.logs,
-        port=_port(ports.fhir, "FHIR", USUAL_FHIR_PORT),
+        port=ports.fhir,
         memory=settings.fhir_memory,
     )
     if ports.dicomweb is None:
         return elasticsearch, fhir
-    require_free(ports.dicomweb, server="DICOMweb", setting="--port")
     return elasticsearch, fhir, _coregister(folder, ports.dicomweb, elasticsearch, fhir)
 
 
@@ -93,7 +75,7 @@ def launch(
     """Start a supervisor in a session of its own, so that a terminal's Ctrl-C is not for it."""
     plan = {"services": [each.to_json() for each in services], "start_seconds": start_seconds}
     folder.plan.write_bytes(orjson.dumps(plan, option=orjson.OPT_INDENT_2))
-    command = [sys.executable, "-m", "app.local.supervisor", str(folder.path)]
+    command = [*PYTHON_MODULE, "app.local.supervisor", str(folder.path)]
     with (folder.logs / "supervisor.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  our own module
             [*command, "--attached"] if attached else command,
@@ -135,17 +117,11 @@ def take_down(folder: StackFolder) -> bool:
     return True
 
 
-def _port(given: int | None, server: str, usual: int) -> int:
-    if given is None:
-        return preferred_or_free(usual)
-    return require_free(given, server=server, setting=f"--{server.lower()}-port")
-
-
 def _coregister(folder: StackFolder, port: int, elasticsearch: Service, fhir: Service) -> Service:
     base = f"http://{LOOPBACK}:{port}"
     return Service(
         name="dicomweb",
-        command=(sys.executable, "-m", "app.cli", "serve", "--end-with-parent"),
+        command=(*PYTHON_MODULE, "app.cli", "serve", "--end-with-parent"),
         url=f"{base}/dicom-web",
         ready_url=f"{base}/health/ready",
         log=folder.logs / "coregister.log",

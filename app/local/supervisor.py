@@ -72,12 +72,13 @@ class Supervisor:
                 if each.phase is Phase.WAITING and _may_start(each, watched):
                     each.start()
                 each.step()
-            if phase is Phase.STARTING:
-                late = [n for n, each in watched.items() if each.phase is not Phase.READY]
-                if not late:
-                    phase = Phase.READY
-                elif time.monotonic() > deadline:
-                    raise StartFailed(_too_late(late, watched))
+            late = [name for name, each in watched.items() if each.phase is not Phase.READY]
+            if not late:
+                phase = Phase.READY
+            elif phase is Phase.READY:
+                phase = Phase.RESTARTING
+            elif phase is Phase.STARTING and time.monotonic() > deadline:
+                raise StartFailed(_too_late(late, watched))
             self._say(phase, watched)
             self._stop.wait(TICK_SECONDS)
 

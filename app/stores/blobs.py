@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_SECONDS = 10
 UPLOADS_AT_ONCE = 8
+FREE_SECONDS = 1.0  # asking a busy disk for its free space can take milliseconds
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 T = TypeVar("T")
@@ -107,6 +109,8 @@ class LocalBlobs:
         except OSError as exc:
             raise ConfigurationError(f"COREGISTER_BLOBS: {root}: {exc.strerror}") from exc
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
+        self._free = 0
+        self._free_until = 0.0  # time.monotonic(): until then `_free` is good enough
 
     @property
     def spool_folder(self) -> Path:
@@ -140,8 +144,12 @@ class LocalBlobs:
         await self._run(self._delete, list(keys))
 
     async def free_bytes(self) -> int | None:
-        """Return the free space of the disk, in bytes."""
-        return shutil.disk_usage(self._root).free
+        """Return the free space of the disk, in bytes, as of at most a second ago."""
+        now = time.monotonic()
+        if now >= self._free_until:
+            self._free = await self._run(_free_bytes, self._root)
+            self._free_until = now + FREE_SECONDS
+        return self._free
 
     async def ping(self) -> None:
         """Write, sync and remove a small file."""
@@ -282,6 +290,10 @@ class RemoteBlobs:
     async def close(self) -> None:
         """Remove the spool folder."""
         shutil.rmtree(self._spool, ignore_errors=True)
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def _sync(path: Path) -> None:

@@ -74,6 +74,8 @@ class ElasticsearchIndex:
             url,
             api_key=api_key,
             node_class=HttpxAsyncHttpNode,
+            # on one machine or one network, deflating answers costs both sides more than it saves
+            headers={"accept-encoding": "identity"},
             connections_per_node=CONNECTIONS,
             request_timeout=timeout_seconds,
             max_retries=0,  # retrying is decided where the whole request's time budget is known

@@ -48,7 +48,7 @@ async def http_error(_: Request, exc: Exception) -> Response:
     return answer
 
 
-async def unexpected_error(request: Request, exc: Exception) -> Response:
+async def unexpected_error(_: Request, exc: Exception) -> Response:
     """Answer a bug: the log has the stack, the client has no details."""
-    log.error("unexpected_error", path=request.scope.get("route_path"), exc_info=exc)
+    log.error("unexpected_error", exc_info=exc)
     return problem(500, "Coregister failed on this request. The log of the server says more.")

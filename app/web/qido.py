@@ -18,17 +18,17 @@ NO_CONTENT = 204
 
 
 async def search_studies(request: Request[State]) -> Response:
-    """Find studies: `GET /studies`."""
+    """Find studies (PS3.18 §10.6)."""
     return await _search(request, Level.STUDY)
 
 
 async def search_series(request: Request[State]) -> Response:
-    """Find series, of all studies or of one."""
+    """Find series, of all studies or of one (PS3.18 §10.6)."""
     return await _search(request, Level.SERIES)
 
 
 async def search_instances(request: Request[State]) -> Response:
-    """Find instances, of all studies, of a study, or of a series."""
+    """Find instances, of all studies, of a study or of a series (PS3.18 §10.6)."""
     return await _search(request, Level.INSTANCE)
 
 

@@ -1,9 +1,14 @@
 """Every path that is served, in one table."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
 from starlette.routing import BaseRoute, Mount, Route
 
 from app.web import health, qido, stow, wado
 
+BASE = "/dicom-web"
 STUDY = "/studies/{study}"
 SERIES = STUDY + "/series/{series}"
 INSTANCE = SERIES + "/instances/{instance}"
@@ -33,4 +38,13 @@ OPERATIONS: tuple[Route, ...] = (
     Route("/metrics", health.metrics, methods=["GET"]),
 )
 
-ROUTES: tuple[BaseRoute, ...] = (*OPERATIONS, Mount("/dicom-web", routes=list(DICOMWEB)))
+ROUTES: tuple[BaseRoute, ...] = (*OPERATIONS, Mount(BASE, routes=list(DICOMWEB)))
+
+# a handler and the names in its path -> the pattern, which may be logged where a path may not
+PATTERNS: Mapping[tuple[Callable[..., Any] | None, frozenset[str]], str] = MappingProxyType(
+    {
+        (route.endpoint, frozenset(route.param_convertors)): base + route.path
+        for base, routes in (("", OPERATIONS), (BASE, DICOMWEB))
+        for route in routes
+    }
+)

@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 async def store_instances(request: Request[State]) -> Response:
-    """Store the instances of the body; answer when they are durable, linked and findable."""
+    """Store instances; answer when they are durable, linked and findable (PS3.18 §10.5)."""
     study_instance_uid = request.path_params.get("study")
     if study_instance_uid is not None and not is_uid(study_instance_uid):
         raise BadRequest("The study in the URL is no UID.")

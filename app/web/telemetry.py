@@ -6,7 +6,10 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.web.routes import PATTERNS
+
 QUIET = ("/health/live", "/health/ready", "/metrics")
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +54,7 @@ class Telemetry:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = _pattern(scope)
-        method = scope["method"] if route != "none" else "any"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
         if route not in QUIET:
@@ -65,14 +68,6 @@ class Telemetry:
 
 
 def _pattern(scope: Scope) -> str:
-    """Return the route's pattern with placeholders; `none` where nothing was found."""
-    endpoint = scope.get("endpoint")
-    if endpoint is None:
-        return "none"
-    pattern = scope.get("path", "")
-    # longest values first: a frame list such as 1 may be part of a UID
-    for name, value in sorted(
-        scope.get("path_params", {}).items(), key=lambda item: -len(str(item[1]))
-    ):
-        pattern = pattern.replace(f"/{value}", "/{" + name + "}", 1)
-    return str(pattern)
+    """Return the pattern of the route; `none` where there is none: a path names patients' studies."""
+    names = frozenset(scope.get("path_params", ()))
+    return PATTERNS.get((scope.get("endpoint"), names), "none")

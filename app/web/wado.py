@@ -7,7 +7,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.dicom.instance import BASE_URL_MARK
 from app.dicom.multipart import closing, new_boundary, part_header
-from app.dicom.transfer_syntax import media_type_of
+from app.dicom.transfer_syntax import aliases_of, media_type_of
 from app.dicom.uid import is_uid
 from app.errors import BadRequest, NotAcceptable, NotFound
 from app.services.retrieve import Located, Retrieve, Target
@@ -161,10 +161,11 @@ def _frame_offer(
     """Return how to send frames; compressed ones only to whom takes them compressed."""
     _check_syntax(alternatives, syntax)
     fitting = [a for a in alternatives if a.transfer_syntax in (None, "*", syntax)]
-    offers = [Offer(media_type, multipart=True), Offer(media_type)]
+    names = aliases_of(media_type)
+    offers = [Offer(media_type, multipart=True, aliases=names), Offer(media_type, aliases=names)]
     if encapsulated and any(a.transfer_syntax in ("*", syntax) for a in fitting):
         # octet-stream with transfer-syntax=* asks for frames as stored, whatever they are (OHIF)
-        offers = [Offer(media_type, multipart=True, aliases=(OCTETS,)), *offers[1:]]
+        offers = [Offer(media_type, multipart=True, aliases=(*names, OCTETS)), *offers[1:]]
     return choose(fitting, offers)
 
 
@@ -200,7 +201,8 @@ async def retrieve_bulk(request: Request[State]) -> Response:
         numbers = range(1, len(layout.frames) + 1)
         _, _, frames = await retrieve.frames(target, numbers)
         media_type = media_type_of(syntax)
-        choose(alternatives, (Offer(media_type, multipart=True, aliases=(OCTETS,)),))
+        names = (*aliases_of(media_type), OCTETS)
+        choose(alternatives, (Offer(media_type, multipart=True, aliases=names),))
         return _multipart(request, media_type, syntax, frames)
     offer = choose(alternatives, (Offer(OCTETS, multipart=True), Offer(OCTETS)))
     if offer.multipart:

@@ -58,10 +58,13 @@ def writes(made: Archive) -> list[Write]:
             number_of_series=len(series),
             number_of_instances=len(every),
             modalities=modalities(every),
+            limits=LIMITS,
         )
         found.append(Write("index", "studies", study, document, 1))
         for uid, instances in series.items():
-            document = series_document(None, instances, LINKS, number_of_instances=len(instances))
+            document = series_document(
+                None, instances, LINKS, number_of_instances=len(instances), limits=LIMITS
+            )
             found.append(Write("index", "series", uid, document, 1))
         found += [
             Write(
@@ -172,3 +175,66 @@ async def test_random_queries_agree_with_comparing_every_value(
         assert len(uids) == len(set(uids)) == found.total
         hits += 0 < found.total < len(made.studies)
     assert hits > QUERIES / 4  # most queries told something apart
+
+
+async def uids_of(index: ElasticsearchIndex, level: Level, **options: int) -> list[str]:
+    asked = [(name, str(value)) for name, value in options.items()]
+    found = await search(index, parse_query(level, Scope(), asked, LIMITS))
+    return [orjson.loads(read_metadata(s))[_UID[level]]["Value"][0] for s in found.sources]
+
+
+@pytest.mark.parametrize("level", list(Level))
+async def test_pages_together_are_the_whole_in_one_order(
+    index: ElasticsearchIndex, made: Archive, level: Level
+) -> None:
+    """PS3.18 §8.3.4.4: nothing twice, nothing left out."""
+    whole = await uids_of(index, level)
+    pages = [await uids_of(index, level, limit=7, offset=n) for n in range(0, len(whole) + 7, 7)]
+
+    assert [uid for page in pages for uid in page] == whole
+    assert pages[-1] == []
+    expected_count = {
+        Level.STUDY: len(made.studies),
+        Level.SERIES: sum(map(len, made.studies.values())),
+        Level.INSTANCE: len(list(made.instances())),
+    }
+    assert len(set(whole)) == len(whole) == expected_count[level]
+
+
+async def test_pages_beyond_the_window_go_on_in_the_same_order(
+    index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = await uids_of(index, Level.INSTANCE)
+    monkeypatch.setattr("app.index.query.WINDOW", 10)
+
+    for offset in (0, 3, 9, 10, 11, 25, 57, len(whole) - 1, len(whole)):
+        page = await uids_of(index, Level.INSTANCE, limit=7, offset=offset)
+        assert page == whole[offset : offset + 7]
+
+
+async def test_uids_of_more_than_one_response_are_joined(
+    index: ElasticsearchIndex, made: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.index.query.PAGE", 7)
+    query = parse_query(Level.STUDY, Scope(), [("InstanceNumber", "0-")], LIMITS)
+
+    assert (await search(index, query)).total == len(made.studies)
+
+
+async def test_studies_come_newest_first(index: ElasticsearchIndex) -> None:
+    found = await search(index, parse_query(Level.STUDY, Scope(), [], LIMITS))
+    rows = [orjson.loads(read_metadata(source)) for source in found.sources]
+    dates = [row.get("00080020", {}).get("Value", [""])[0] for row in rows]
+    valid = [date for date in dates if len(date) == 8]
+
+    assert valid == sorted(valid, reverse=True)
+    assert len(set(valid)) > 2
+    assert dates[: len(valid)] == valid  # those without a date come last
+
+
+async def test_key_with_values_that_were_too_long_is_warned_of(index: ElasticsearchIndex) -> None:
+    cut = parse_query(Level.STUDY, Scope(), [("ImageComments", "*long*")], LIMITS)
+    whole = parse_query(Level.STUDY, Scope(), [("SliceThickness", "1")], LIMITS)
+
+    assert len((await search(index, cut)).warnings) == 1
+    assert (await search(index, whole)).warnings == ()

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pydicom.filereader import read_file_meta_info
 
 from app.client.demo_set import DemoPackage, demo_batches, demo_files, demo_packages
 from app.client.plan import BatchSize
@@ -41,6 +42,7 @@ def test_demo_set_shows_many_kinds_of_files() -> None:
 
     assert len({file.study_instance_uid for file in good}) > 20
     assert len({file.prepared.meta.sop_class_uid for file in good}) > 10
+    assert len({_transfer_syntax(file.prepared.source.path) for file in good}) == 11
     assert all(file.sop_instance_uid and file.series_instance_uid for file in good)
     assert max(Counter(file.sop_instance_uid for file in good).values()) == 1
 
@@ -53,6 +55,10 @@ def test_files_that_must_be_refused_travel_alone_and_last() -> None:
     assert [file for batch in batches for file in batch] == files
     assert max(len(batch) for batch in batches) == 25
     assert {len(b) for b in batches if b[0].failure_reason is not None} == {1}
+
+
+def _transfer_syntax(path: Path) -> str:
+    return str(read_file_meta_info(path).TransferSyntaxUID)
 
 
 def _relative(package: DemoPackage, path: Path) -> str:

@@ -256,6 +256,14 @@ def test_limit_has_a_default_and_a_maximum() -> None:
     assert parse(("limit", "7"), ("offset", "30")).offset == 30
 
 
+@pytest.mark.parametrize("name", ["SpecificCharacterSet", "InstanceAvailability", "RetrieveURL"])
+def test_attribute_that_is_never_matched_is_returned_with_a_warning(name: str) -> None:
+    query = parse((name, "x"))
+
+    assert [key.matching for key in query.keys] == [Universal()]
+    assert len(query.warnings) == 1
+
+
 def test_too_many_keys_are_refused() -> None:
     parameters = [(f"0010{number:04X}", "1") for number in range(0x4000, 0x4000 + 65)]
 

@@ -54,6 +54,7 @@ def instance(rng: random.Random, study: str, series: str, number: int) -> Stored
         "00100020": element("LO", rng.choice(["P1", "P2", "p1"])),
         "00104000": element("LT", rng.choice(TEXTS)),
         "00180050": element("DS", rng.choice(NUMBERS)),
+        "00204000": element("LT", rng.choice(["short", "long " * 500])),
         "00280010": element("US", rng.choice([64, 512])),
         "00200032": element("DS", *rng.choices(NUMBERS, k=3)),
         SEQUENCE: sequence(rng, depth=0),

@@ -5,6 +5,7 @@ import pytest
 from app.dicom.qido_grammar import Level
 from app.index.levels import COMPUTED, level_of, returned, returned_empty, tags_of
 from app.index.mappings import index_mappings
+from app.index.query import INDEX, JOINED_MOST, WINDOW
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,11 @@ def test_every_index_has_a_version_and_a_bounded_mapping() -> None:
     for definition in index_mappings().values():
         assert definition["version"] >= 1
         assert definition["mappings"]["dynamic"] is False
+
+
+def test_planner_and_index_agree_on_what_one_request_reaches() -> None:
+    definitions = index_mappings()
+    for name in INDEX.values():
+        settings = definitions[name]["settings"]["index"]
+        assert settings["max_result_window"] == WINDOW
+        assert settings["max_terms_count"] == JOINED_MOST

@@ -138,8 +138,9 @@ def test_killed_service_is_started_again(folder: StackFolder) -> None:
         assert before.mark is not None
         psutil.Process(before.mark.pid).kill()
 
+        assert eventually(lambda: folder.read().phase is Phase.RESTARTING)
         assert eventually(lambda: folder.read().services["a"].restarts == 1)
-        assert eventually(lambda: folder.read().services["a"].phase is Phase.READY)
+        assert eventually(lambda: folder.read().phase is Phase.READY)
         assert folder.read().services["a"].mark != before.mark
 
 

@@ -25,9 +25,8 @@ async def test_overlapping_claims_wait_for_each_other() -> None:
 
 async def test_claims_of_different_instances_run_together() -> None:
     claims = Claims()
-    async with claims.hold(["1"]):
-        async with asyncio.timeout(1), claims.hold(["2"]):
-            pass
+    async with claims.hold(["1"]), asyncio.timeout(1), claims.hold(["2"]):
+        pass
 
 
 async def test_a_failure_inside_lets_go() -> None:
