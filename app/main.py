@@ -40,6 +40,7 @@ from app.stores.lane import Lane
 from app.web import problem
 from app.web.admission import Admission
 from app.web.routes import ROUTES
+from app.web.safe_headers import SafeHeaders
 from app.web.state import State
 from app.web.telemetry import Telemetry
 
@@ -60,7 +61,7 @@ def build_app(settings: Settings) -> Starlette:
     return Starlette(
         routes=list(ROUTES),
         lifespan=lifespan,
-        middleware=[Middleware(Telemetry, registry=registry)],
+        middleware=[Middleware(Telemetry, registry=registry), Middleware(SafeHeaders)],
         exception_handlers={
             CoregisterError: problem.coregister_error,
             HTTPException: problem.http_error,
@@ -96,8 +97,8 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
             )
         )
         stack.push_async_callback(fhir.close)
-        lane = Lane(index, refresh=True)
-        journal = Lane(index, refresh=False)
+        lane = Lane(index)
+        journal = Lane(index)
         snapshots = Snapshots(index, fhir)
         claims = Claims()
         endpoint = endpoint_resource(settings.dicomweb_url)
@@ -167,9 +168,7 @@ async def _prepare_stores(
             break
 
 
-async def _warm_up(
-    index: ElasticsearchIndex, fhir: HapiStore, endpoint: dict[str, object]
-) -> None:
+async def _warm_up(index: ElasticsearchIndex, fhir: HapiStore, endpoint: dict[str, object]) -> None:
     """Exercise the stores beside the first requests, so that their code is compiled early."""
     try:
         await index.warm_up(index_mappings()["instances"])

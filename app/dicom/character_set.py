@@ -9,7 +9,6 @@ back the initial ones (PS3.5 §6.1.2.5.3).
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from pydicom.charset import python_encoding
 
@@ -75,7 +74,6 @@ class CharacterSet:
 DEFAULT_REPERTOIRE = CharacterSet(None)
 
 
-@lru_cache(maxsize=256)
 def character_set(terms: tuple[str | None, ...]) -> tuple[CharacterSet, str | None]:
     """Return the character set that the values of (0008,0005) declare, and a complaint about them."""
     complaint = None

@@ -9,6 +9,7 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR
 UNKNOWN = "UN"
 _LUT_DESCRIPTOR = "00283002"
 _FIRST_CREATOR, _LAST_CREATOR = 0x10, 0xFF
+_LONGEST_CREATOR = 64  # characters of an LO
 _CACHED = 8192  # entries; a data set full of made-up tags must not fill the memory
 
 
@@ -23,7 +24,7 @@ def implied_vr(tag: int, dataset: Mapping[str, Any], *, signed: bool) -> str:
         if element <= _LAST_CREATOR:  # gggg,0010-00FF reserve blocks (PS3.5 §7.8.1)
             return "LO" if element >= _FIRST_CREATOR else UNKNOWN
         creator = dataset.get(f"{group:04X}00{element >> 8:02X}", {}).get("Value")
-        if not creator or not isinstance(creator[0], str):
+        if not creator or not isinstance(creator[0], str) or len(creator[0]) > _LONGEST_CREATOR:
             return UNKNOWN
         return _resolved(_private(tag, creator[0]), dataset, signed=signed)
     return _resolved(_standard(tag), dataset, signed=signed)

@@ -8,8 +8,9 @@ four states, each with a reader that does one of three things:
 3. It returns None: nothing more can be said before more bytes come.
 
 A delimiter is a line break, two hyphens, the boundary, and either two more hyphens or white space up to the
-end of the line. What only looks like one is data. Its line break may be LF alone where the part's header has such, and where a part begins
-the line break of the empty line before is the one that counts. So framing goes by the boundary alone; a
+end of the line. What only looks like one is data. Its line break may be LF
+alone; a CR before it is part of it where the lines of the part's header end in CRLF. Where a part begins, the
+line break of the empty line before is the one that counts. So framing goes by the boundary alone; a
 Content-Length that disagrees is reported when the part ends. Data are passed on as views of the bytes that
 came; what is held back between two calls is never more than a delimiter, or the header of one part.
 """

@@ -18,7 +18,7 @@ from app.dicom.uid import is_uid
 Converted = tuple[list[Any], str | None]
 Convert = Callable[[bytes, CharacterSet], Converted]
 
-PADDING = " \0"
+PADDING = " \0"  # PS3.5 §6.2: spaces, and NUL for UI
 LARGEST_EXACT = 2**53  # beyond it a JSON number may not be read back exactly (RFC 8259 §6)
 _COMPONENT_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
@@ -38,6 +38,8 @@ _STRUCT_CODE = {
     "FD": "d",
 }
 _ESCAPE = 0x1B
+_PADDING_BYTES = b" \0"
+_NOT_DEFAULT = "The value has characters outside the default repertoire."
 
 
 class NotOfItsVR(Exception):
@@ -45,15 +47,24 @@ class NotOfItsVR(Exception):
 
 
 def _ascii(raw: bytes) -> tuple[str, str | None]:
+    raw = raw.rstrip(_PADDING_BYTES)
     if raw.isascii():
-        return raw.decode("ascii"), None
-    return raw.decode("latin-1"), "The value has characters outside the default repertoire."
+        return _without_nul(raw.decode("ascii"), None)
+    return _without_nul(raw.decode("latin-1"), _NOT_DEFAULT)
 
 
 def _text(raw: bytes, character_set: CharacterSet) -> tuple[str, str | None]:
+    raw = raw.rstrip(_PADDING_BYTES)
     if raw.isascii() and _ESCAPE not in raw:
-        return raw.decode("ascii"), None
-    return character_set.decode(raw)
+        return _without_nul(raw.decode("ascii"), None)
+    return _without_nul(*character_set.decode(raw))
+
+
+def _without_nul(text: str, complaint: str | None) -> tuple[str, str | None]:
+    """Replace NUL within a text: databases behind cannot keep it."""
+    if "\0" in text:
+        return text.replace("\0", "\ufffd"), "A value has NUL characters."
+    return text, complaint
 
 
 def _several(text: str) -> list[Any]:

@@ -119,7 +119,7 @@ class StudyCommits:
         redo: Redo,
         listing: Listing,
     ) -> None:
-        """Write through `lane`, whose writes are visible to searches when they are answered."""
+        """Write the index through `lane`."""
         self._index = index
         self._lane = lane
         self._snapshots = snapshots

@@ -52,7 +52,6 @@ class Recovery:
 
     async def run_once(self) -> int:
         """Clear up all abandoned intents; return how many there were. Raises IndexUnavailable."""
-        await self._index.refresh(INTENTS)
         cleared = 0
         after: list[str] | None = None
         while True:
@@ -87,7 +86,7 @@ class Recovery:
             found = await self._commits.commit(Submission(intent, prepared, again=True))
             await self._drop_copies(intent, found.identical | found.different)
             log.info("intent_recovered", intent=intent.id, instances=len(prepared))
-        await self._index.bulk([Write("delete", INTENTS, intent.id)], refresh=False)
+        await self._index.bulk([Write("delete", INTENTS, intent.id)])
 
     async def _drop_copies(self, intent: Intent, known: frozenset[str]) -> None:
         """Remove blobs of instances that the index has under another version."""

@@ -76,7 +76,7 @@ class Redo:
         missing = await self._missing(prepared)
         after = advance(snapshot, imaging_study, snapshot.version, prepared, self._limits)
         await self._lane.write(writes_of(after, missing))
-        await self._index.bulk([Write("delete", INTENTS, intent.id)], refresh=False)
+        await self._index.bulk([Write("delete", INTENTS, intent.id)])
         log.info("intent_finished", intent=intent.id, instances=len(missing))
         return after
 

@@ -8,6 +8,7 @@ to reach the server leaves here as IndexUnavailable.
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from elasticsearch import (
 )
 
 from app.errors import IndexUnavailable
+from app.stores.freshness import Freshness
 
 RETRY_AFTER_SECONDS = 5
 CONNECTIONS = 32
@@ -70,6 +72,7 @@ class ElasticsearchIndex:
     ) -> None:
         """Connect lazily to the server at `url`."""
         self._prefix = prefix
+        self._freshness: dict[str, Freshness] = {}
         self._client = AsyncElasticsearch(
             url,
             api_key=api_key,
@@ -135,19 +138,22 @@ class ElasticsearchIndex:
         return {doc["_id"]: doc["_source"] for doc in answer["docs"] if doc.get("found")}
 
     async def search(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the raw answer to a search body."""
+        """Return the raw answer to a search body; it sees all that was written before the call."""
+        if name not in self._freshness:
+            self._freshness[name] = Freshness(partial(self._refresh, name))
+        await self._freshness[name].ensure()
         async with _translated():
             answer = await self._client.search(index=self.alias(name), body=dict(body))
         return dict(answer.body)
 
-    async def bulk(self, writes: Sequence[Write], *, refresh: bool) -> list[WriteResult]:
-        """Carry out all writes; with `refresh` they are visible to searches on return."""
+    async def bulk(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """Carry out all writes; on return they are durable, and whoever reads sees them."""
         if not writes:
             return []
         async with _translated():
             answer = await self._client.perform_request(
                 "POST",
-                "/_bulk?refresh=true" if refresh else "/_bulk",
+                "/_bulk",
                 headers={"content-type": "application/x-ndjson", "accept": "application/json"},
                 body=b"".join(self._lines(writes)),
             )
@@ -162,8 +168,7 @@ class ElasticsearchIndex:
             if write.source is not None:
                 yield orjson.dumps(write.source) + b"\n"
 
-    async def refresh(self, name: str) -> None:
-        """Make everything written so far visible to searches."""
+    async def _refresh(self, name: str) -> None:
         async with _translated():
             await self._client.indices.refresh(index=self.alias(name))
 
@@ -175,7 +180,8 @@ class ElasticsearchIndex:
         source = {"order": "0", "tokens": [f"{number:08X}={number}" for number in range(100)]}
         try:
             for number in range(rounds):
-                await self.bulk([Write("create", name, str(number), source)], refresh=True)
+                await self.bulk([Write("create", name, str(number), source)])
+                await self._refresh(name)
         finally:
             concrete = f"{self.alias(name)}-{definition['version']}"
             async with _translated():

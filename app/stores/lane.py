@@ -1,7 +1,7 @@
 """Coalesces the writes of many requests into few bulk requests.
 
 Strategy: at most one bulk request is under way a lane; whatever arrives meanwhile forms the next one. So
-a lone write goes out at once, and under load the cost of a request, an fsync of the translog and a refresh is
+a lone write goes out at once, and under load the cost of a request and of an fsync of the translog is
 shared by all that waited.
 """
 
@@ -16,10 +16,9 @@ Batch = tuple[Sequence[Write], "asyncio.Future[list[WriteResult]]"]
 class Lane:
     """An order-keeping queue of writes in front of Elasticsearch."""
 
-    def __init__(self, index: ElasticsearchIndex, *, refresh: bool, bulk_writes: int = 500) -> None:
-        """Write to `index`; with `refresh` a write is visible to searches when it is answered."""
+    def __init__(self, index: ElasticsearchIndex, *, bulk_writes: int = 500) -> None:
+        """Write to `index`, at most about `bulk_writes` in one request."""
         self._index = index
-        self._refresh = refresh
         self._bulk_writes = bulk_writes
         self._waiting: list[Batch] = []
         self._task: asyncio.Task[None] | None = None
@@ -56,7 +55,7 @@ class Lane:
     async def _send(self, batches: list[Batch]) -> None:
         everything = [write for writes, _ in batches for write in writes]
         try:
-            results = await self._index.bulk(everything, refresh=self._refresh)
+            results = await self._index.bulk(everything)
         except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for _, future in batches:
                 if not future.done():

@@ -89,7 +89,7 @@ async def index(stack: Stack, made: Archive) -> AsyncIterator[ElasticsearchIndex
     store = ElasticsearchIndex(stack.elasticsearch_url, prefix="index-dev-contract")
     await store.drop()
     await store.ensure(index_mappings(), shards=1, replicas=0)
-    results = await store.bulk(writes(made), refresh=True)
+    results = await store.bulk(writes(made))
     assert {result.failure for result in results} == {None}
     yield store
     await store.drop()

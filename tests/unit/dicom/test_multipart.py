@@ -91,7 +91,8 @@ def test_any_chunking_gives_the_same_parts(
     body: tuple[str, list[bytes], bytes], sizes: list[int]
 ) -> None:
     boundary, contents, data = body
-    chunks, at = [], 0
+    chunks: list[bytes] = []
+    at = 0
     while at < len(data):
         size = sizes[len(chunks) % len(sizes)]
         chunks.append(data[at : at + size])

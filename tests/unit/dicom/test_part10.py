@@ -5,6 +5,7 @@ import mmap
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -45,6 +46,7 @@ SYNTAXES = (
     DeflatedExplicitVRLittleEndian,
 )
 NASTY = nasty_files()
+LUXEMBOURG = "Люкceмбypг"  # noqa: RUF001 - Cyrillic is meant
 
 
 def read(data: bytes, **limits: int) -> InstanceRecord:
@@ -83,7 +85,7 @@ def test_no_error_or_finding_shows_a_value_of_the_data_set(name: str) -> None:
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_each_encoding_gives_the_same_attributes(syntax: str) -> None:
     """DICOM JSON does not show how an object was encoded (PS3.18 §F.2), but for what refers to places."""
-    uids = {
+    uids: dict[str, Any] = {
         "SOPInstanceUID": "1.2.3",
         "StudyInstanceUID": "1.2.4",
         "SeriesInstanceUID": "1.2.5",
@@ -244,7 +246,7 @@ def test_private_vr_comes_from_the_dictionary_of_its_creator() -> None:
 
 def test_pixel_representation_decides_the_vr_of_pixel_values() -> None:
     """US or SS: by (0028,0103) of the data set, also within its items (PS3.5 §A.1)."""
-    overrides = {
+    overrides: dict[str, Any] = {
         "transfer_syntax": ImplicitVRLittleEndian,
         "SmallestImagePixelValue": b"\xff\xff",
         "RealWorldValueMappingSequence": [{"RealWorldValueFirstValueMapped": b"\xfe\xff"}],
@@ -272,7 +274,7 @@ def test_data_set_that_is_not_encoded_as_meta_say_is_read_as_it_is() -> None:
 def test_character_set_of_an_item_is_its_own() -> None:
     """(0008,0005) holds for its item and the items within, else it is inherited (PS3.5 §7.5.3)."""
     greek = "Διονυσιος".encode("iso8859_7")
-    russian = "Люкceмбypг".encode("iso8859_5")
+    russian = LUXEMBOURG.encode("iso8859_5")
     inherited = item(element(0x00080104, b"LO", greek))
     own = item(
         element(0x00080005, b"CS", b"ISO_IR 144")
@@ -285,8 +287,8 @@ def test_character_set_of_an_item_is_its_own() -> None:
 
     first, second = read(data).attributes["0040A730"]["Value"]
 
-    assert first["00080104"]["Value"] == ["Люкceмбypг"]
-    assert first["0040A730"]["Value"][0]["00080104"]["Value"] == ["Люкceмбypг"]
+    assert first["00080104"]["Value"] == [LUXEMBOURG]
+    assert first["0040A730"]["Value"][0]["00080104"]["Value"] == [LUXEMBOURG]
     assert second["00080104"]["Value"] == ["Διονυσιος"]
     assert first["00080005"] == {"vr": "CS", "Value": ["ISO_IR 144"]}
 

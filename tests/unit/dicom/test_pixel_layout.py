@@ -67,7 +67,12 @@ def test_size_of_native_frames_follows_from_the_attributes(
 
 
 def test_single_bit_frames_that_begin_within_a_byte_have_no_layout() -> None:
-    shape = {"Rows": 3, "Columns": 3, "BitsAllocated": 1, "PixelData": b"\xff\xff\xff\0"}
+    shape: dict[str, Any] = {
+        "Rows": 3,
+        "Columns": 3,
+        "BitsAllocated": 1,
+        "PixelData": b"\xff\xff\xff\0",
+    }
 
     assert frames_of(make_instance(NumberOfFrames="2", **shape)) is None
     assert found(make_instance(NumberOfFrames="2", **shape))
@@ -83,7 +88,8 @@ def test_short_native_pixel_data_leave_the_last_frames_out() -> None:
 
 @pytest.mark.parametrize("missing", ["Rows", "Columns", "BitsAllocated"])
 def test_image_without_size_has_no_layout(missing: str) -> None:
-    data = make_instance(**{missing: None})
+    overrides: dict[str, Any] = {missing: None}
+    data = make_instance(**overrides)
 
     assert frames_of(data) is None
     assert found(data)

@@ -11,7 +11,20 @@ def test_uid_is_one(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ".", "1.", ".1", "1..2", "1.2a", "1.2\n", "1.2 ", "../1", "١.٢", "1." + "2" * 63]
+    "text",
+    [
+        "",
+        ".",
+        "1.",
+        ".1",
+        "1..2",
+        "1.2a",
+        "1.2\n",
+        "1.2 ",
+        "../1",
+        "\u0661.\u0662",
+        "1." + "2" * 63,
+    ],
 )
 def test_other_text_is_none(text: str) -> None:
     assert not is_uid(text)

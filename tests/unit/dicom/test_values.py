@@ -74,6 +74,7 @@ def test_value_is_converted(vr: str, raw: bytes, values: list[Any]) -> None:
         ("DS", b"1e999", ["1e999"]),
         ("DS", b"1,5", ["1,5"]),
         ("CS", b"\xe9", ["é"]),
+        ("LO", b"a\0b\0", ["a\ufffdb"]),
         ("PN", b"A=B=C=D", [{"Alphabetic": "A", "Ideographic": "B", "Phonetic": "C"}]),
     ],
 )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 import pytest
 
 from app.errors import IndexUnavailable
-from app.stores.lane import Lane
 from app.stores.elasticsearch import Write, WriteResult
+from app.stores.lane import Lane
 
 
 class SlowIndex:
@@ -16,7 +16,7 @@ class SlowIndex:
         self.go = asyncio.Event()
         self.error: Exception | None = None
 
-    async def bulk(self, writes: Sequence[Write], *, refresh: bool) -> list[WriteResult]:
+    async def bulk(self, writes: Sequence[Write]) -> list[WriteResult]:
         self.bulks.append([write.id for write in writes])
         await self.go.wait()
         if self.error is not None:
@@ -30,7 +30,7 @@ def writes(*ids: int) -> list[Write]:
 
 async def test_what_arrives_meanwhile_shares_the_next_request() -> None:
     index = SlowIndex()
-    lane = Lane(index, refresh=True)  # type: ignore[arg-type]
+    lane = Lane(index)  # type: ignore[arg-type]
     first = asyncio.create_task(lane.write(writes(1)))
     await asyncio.sleep(0.01)
     later = [asyncio.create_task(lane.write(writes(i, i + 10))) for i in (2, 3, 4)]
@@ -45,7 +45,7 @@ async def test_what_arrives_meanwhile_shares_the_next_request() -> None:
 async def test_a_request_is_bounded_and_order_kept() -> None:
     index = SlowIndex()
     index.go.set()
-    lane = Lane(index, refresh=False, bulk_writes=3)  # type: ignore[arg-type]
+    lane = Lane(index, bulk_writes=3)  # type: ignore[arg-type]
     await asyncio.gather(*(lane.write(writes(i)) for i in range(8)))
 
     assert [i for bulk in index.bulks for i in bulk] == [str(i) for i in range(8)]
@@ -56,7 +56,7 @@ async def test_a_failure_reaches_everybody_who_waits_and_the_lane_goes_on() -> N
     index = SlowIndex()
     index.error = IndexUnavailable("down")
     index.go.set()
-    lane = Lane(index, refresh=False)  # type: ignore[arg-type]
+    lane = Lane(index)  # type: ignore[arg-type]
     results = await asyncio.gather(
         *(lane.write(writes(i)) for i in range(3)), return_exceptions=True
     )
@@ -68,7 +68,7 @@ async def test_a_failure_reaches_everybody_who_waits_and_the_lane_goes_on() -> N
 
 async def test_one_who_goes_away_does_not_disturb_the_others() -> None:
     index = SlowIndex()
-    lane = Lane(index, refresh=False)  # type: ignore[arg-type]
+    lane = Lane(index)  # type: ignore[arg-type]
     gone = asyncio.create_task(lane.write(writes(1)))
     stays = asyncio.create_task(lane.write(writes(2)))
     await asyncio.sleep(0.01)
