@@ -31,6 +31,14 @@ from app.errors import (
     Truncated,
 )
 
+NATIVE = frozenset(
+    {
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+    }
+)
 UNDEFINED = 0xFFFFFFFF
 SIDE = 16  # rows and columns of the images
 SCRIPT = "<script>alert(1)</script>"
@@ -46,7 +54,7 @@ def make_instance(
     """Return a small valid CT image as a Part 10 object.
 
     `overrides` are attributes by keyword, `meta` those of the File Meta Information; None leaves one out, a
-    list of mappings is a sequence.
+    list of mappings is a sequence. Encapsulated pixel data are `fragments(…)`.
     """
     attributes: dict[str, Any] = {
         "SOPClassUID": CTImageStorage,
@@ -88,7 +96,7 @@ def make_instance(
     writer = Writer(
         explicit=transfer_syntax != ImplicitVRLittleEndian,
         little=transfer_syntax != ExplicitVRBigEndian,
-        encapsulated=transfer_syntax == JPEGBaseline8Bit,
+        encapsulated=transfer_syntax not in NATIVE,
     )
     body = writer.data_set(attributes)
     if transfer_syntax == DeflatedExplicitVRLittleEndian:
@@ -175,6 +183,11 @@ def item(value: bytes, length: int | None = None, *, order: str = "<") -> bytes:
     return struct.pack(f"{order}HHI", 0xFFFE, 0xE000, length) + value
 
 
+def fragments(*values: bytes, table: bytes = b"") -> bytes:
+    """Return encapsulated pixel data as `make_instance` takes them, `table` the Basic Offset Table."""
+    return item(table) + b"".join(map(item, values))
+
+
 ITEM_END = struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
 SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
@@ -229,6 +242,12 @@ def truncated_header() -> bytes:
     return whole[: whole.rindex(b"\xe0\x7f\x10\x00") + 5]
 
 
+def item_that_ends_early() -> bytes:
+    """Return an object with an item that its delimiter ends before its length does."""
+    inner = ITEM_END + element(0x00080100, b"SH", b"CODE")
+    return with_elements(element(0x0040A730, b"SQ", item(inner)))
+
+
 def item_lie() -> bytes:
     """Return an object with an item that is longer than its sequence."""
     inner = item(element(0x00080100, b"SH", b"CODE"), 400)
@@ -248,7 +267,7 @@ def sequence_without_item() -> bytes:
 def fragments_without_end() -> bytes:
     """Return an object with encapsulated pixel data that nothing ends."""
     whole = make_instance(
-        transfer_syntax=JPEGBaseline8Bit, PixelData=item(b"") + item(b"\xff\xd8\xff\xd9")
+        transfer_syntax=JPEGBaseline8Bit, PixelData=fragments(b"\xff\xd8\xff\xd9")
     )
     return whole.removesuffix(SEQUENCE_END)
 
@@ -382,6 +401,7 @@ def nasty_files() -> dict[str, tuple[bytes, type[CoregisterError] | None]]:
         "truncated pixels": (truncated_pixels(), Truncated),
         "truncated header": (truncated_header(), Truncated),
         "item longer than its sequence": (item_lie(), Truncated),
+        "item that ends early": (item_that_ends_early(), BadInstance),
         "sequence without end": (sequence_without_end(), Truncated),
         "sequence without item": (sequence_without_item(), BadInstance),
         "fragments without end": (fragments_without_end(), Truncated),

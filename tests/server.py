@@ -10,10 +10,21 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 
 START_SECONDS = 60
+STOPPED = (0, -signal.SIGTERM)  # uvicorn ends in order, and then by the signal that it was sent
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @dataclass
@@ -25,13 +36,13 @@ class Server:
     fhir_url: str
     settings: Mapping[str, str] = field(default_factory=dict)
     index_prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def base(self) -> str:
         """The DICOMweb base URL."""
-        return f"http://127.0.0.1:{self.port}/dicom-web"
+        return f"{self.root}/dicom-web"
 
     @property
     def root(self) -> str:
@@ -48,10 +59,16 @@ class Server:
         """The folder of the blob store."""
         return self.folder / "blobs"
 
+    @property
+    def running(self) -> bool:
+        """Tell whether the process is alive."""
+        return self.process is not None and self.process.poll() is None
+
     def start(self, *, ready: bool = True) -> None:
-        """Start the process; return when it answers (and, with `ready`, when every store does)."""
+        """Start the process; with `ready`, return when it and every store answer."""
+        own = {k: v for k, v in os.environ.items() if not k.startswith("COREGISTER_")}
         environment = {
-            **os.environ,
+            **own,
             "COREGISTER_PORT": str(self.port),
             "COREGISTER_ELASTICSEARCH_URL": self.elasticsearch_url,
             "COREGISTER_FHIR_URL": self.fhir_url,
@@ -65,16 +82,14 @@ class Server:
                 [sys.executable, "-m", "app.cli", "serve"], env=environment, stdout=log, stderr=log
             )
         if ready:
-            self._wait()
+            self.wait_until_ready()
 
-    def _wait(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Return when the process and every store answer."""
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            assert self.process is not None
-            if self.process.poll() is not None:
-                break
+        while self.running and time.monotonic() < deadline:
             try:
-                if httpx.get(f"{self.root}/health/ready", timeout=5).status_code == 200:
+                if httpx.get(f"{self.root}/health/ready", timeout=10).status_code == httpx.codes.OK:
                     return
             except httpx.TransportError:
                 pass
@@ -93,13 +108,32 @@ class Server:
         self.process.kill()
         self.process.wait(10)
 
+    def discard(self) -> None:
+        """End the process if it still runs, and remove its indices."""
+        if self.running:
+            self.kill()
+        drop_indices(self.elasticsearch_url, self.index_prefix)
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that the process holds now."""
+        assert self.process is not None
+        size: int = psutil.Process(self.process.pid).memory_info().rss
+        return size
+
+    def spooled(self) -> list[Path]:
+        """Return what lies in the spool."""
+        return [path for path in (self.blobs / ".spool").iterdir() if path.is_file()]
+
+
+def drop_indices(elasticsearch_url: str, prefix: str) -> None:
+    """Remove every index of a prefix; wildcards are refused, so by name."""
+    names: list[dict[str, Any]] = httpx.get(
+        f"{elasticsearch_url}/_cat/indices/{prefix}-*?h=index&format=json", timeout=30
+    ).json()
+    if names:
+        joined = ",".join(each["index"] for each in names)
+        httpx.delete(f"{elasticsearch_url}/{joined}", timeout=30).raise_for_status()
 
 
 def multipart(*parts: bytes, boundary: str = "xyz-42") -> tuple[dict[str, str], bytes]:
@@ -113,3 +147,15 @@ def multipart(*parts: bytes, boundary: str = "xyz-42") -> tuple[dict[str, str], 
         "Accept": "application/dicom+json",
     }
     return headers, body + b"--%b--\r\n" % boundary.encode()
+
+
+def store(client: httpx.Client, *instances: bytes, path: str = "/studies") -> httpx.Response:
+    """Send instances in one STOW request."""
+    headers, body = multipart(*instances)
+    return client.post(path, headers=headers, content=body)
+
+
+def values(row: Mapping[str, Any], tag: str) -> list[Any]:
+    """Return the values of an attribute of a DICOM JSON object."""
+    found: list[Any] = row.get(tag, {}).get("Value", [])
+    return found

@@ -26,7 +26,7 @@ from app.dicom.element_header import (
 )
 from app.dicom.instance import ByteRange
 from app.dicom.pixel_value import PIXEL_VALUES, PixelValue, locate_fragments, locate_pixels
-from app.dicom.reading import Element, Reading, Scope, cut_short, inline
+from app.dicom.reading import Element, Reading, Scope, cut_short, inline, only_zeros
 from app.dicom.values import BINARY_WORD, NotOfItsVR, in_little_endian
 from app.errors import BadInstance, TooDeep, Truncated
 
@@ -36,7 +36,6 @@ _CHARACTER_SET, _PIXEL_REPRESENTATION = "00080005", "00280103"
 _WATCHED = frozenset({_CHARACTER_SET, _PIXEL_REPRESENTATION})
 _UNSAID = frozenset({"", "UN"})
 _NO_ATTRIBUTES = frozenset({0x0000, 0x0002, ITEM_GROUP})  # commands, File Meta, delimiters
-_PADDING_STEP = 64 * 1024
 # PS3.18 §F.2.6 allows a BulkDataURI for these; a value of another VR that is too long becomes UN
 _BULK_VRS = frozenset(
     ["DS", "FL", "FD", "IS", "LT", "SL", "SS", "ST", "SV", "UC", "UL", "US", "UT", "UV"]
@@ -220,7 +219,10 @@ class DataSetReader:
             return self.data_set(start, end, encoding, scope, delimited=True)
         if size > end - start:
             raise cut_short(f"The item {prefix[:-1]}", start, size, end - start)
-        return self.data_set(start, start + size, encoding, scope)[0], start + size
+        item, stop = self.data_set(start, start + size, encoding, scope)
+        if stop != start + size:
+            raise BadInstance(f"{scope.name} ends at byte {stop}, before its length.")
+        return item, stop
 
     def _ends_here(self, head: Header, position: int, scope: Scope, *, delimited: bool) -> bool:
         """Tell whether a header that is no attribute ends the data set."""
@@ -231,12 +233,16 @@ class DataSetReader:
             if delimited or number != SEQUENCE_END or length:
                 raise BadInstance(f"{scope.name} has a delimiter out of place at byte {position}.")
             return False
-        return not group and not number and not scope.depth and self._is_padding(position)
+        if group or number or length:
+            return False
+        self._check_padding(position, scope)
+        return True
 
     def _passed_over(self, head: Header, end: int, scope: Scope) -> int:
         """Return where an element ends that DICOM JSON leaves out (PS3.18 §F.2.2)."""
         group, number, _, start, length = head
         key = f"{group:04X}{number:04X}"
+        self._reading.count()
         if length > end - start:
             raise cut_short(scope.prefix + key, start, length, end - start)
         if number and group != ITEM_GROUP:
@@ -245,17 +251,9 @@ class DataSetReader:
 
     def _check_padding(self, position: int, scope: Scope) -> None:
         """Raise Truncated where what is left is neither an element nor zeros."""
-        if scope.depth or not self._is_padding(position):
-            raise Truncated(f"{scope.name} has too few bytes for an element from byte {position}.")
-
-    def _is_padding(self, position: int) -> bool:
-        """Tell whether nothing but zeros follows, as some writers pad files."""
-        data = self._data
-        for start in range(position, len(data), _PADDING_STEP):
-            if any(data[start : start + _PADDING_STEP]):
-                return False
+        if scope.depth or not only_zeros(self._data, position):
+            raise Truncated(f"{scope.name} has bytes from {position} on that are no element.")
         self._reading.find("FFFCFFFC", "Zeros follow the data set.")
-        return True
 
     def _watch(self, key: str, element: Element, scope: Scope) -> None:
         """Note what the elements that follow depend on."""

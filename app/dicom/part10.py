@@ -27,7 +27,7 @@ from app.dicom.file_meta import FileMeta, claimed_identity, read_file_meta
 from app.dicom.instance import BASE_URL_MARK, InstanceRecord
 from app.dicom.pixel_layout import layout_of
 from app.dicom.pixel_value import PixelValue
-from app.dicom.reading import Element, Reading, Scope
+from app.dicom.reading import Element, Reading, Scope, only_zeros
 from app.dicom.transfer_syntax import (
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -48,6 +48,7 @@ _IDENTIFIERS = {
 }
 _PATIENT_ID = "00100020"
 _ROWS, _PIXEL_DATA_PROVIDER_URL = "00280010", "00287FE0"
+_GZIP_TRAILER = Struct("<II")
 _DEFLATED_STEP, _INFLATED_STEP = 64 * 1024, 1024 * 1024  # bytes
 _ENCODINGS = {
     IMPLICIT_VR_LITTLE_ENDIAN: IMPLICIT_LITTLE,
@@ -134,15 +135,17 @@ def _inflated(data: Buffer, meta: FileMeta, limits: Limits) -> bytearray:
         raise BadInstance("The deflated data set cannot be inflated.") from exc
     if not inflator.eof:
         raise Truncated("The deflated data set ends before its stream does.")
-    rest = inflator.unused_data + bytes(data[position : position + _DEFLATED_STEP])
-    if rest.removeprefix(_gzip_trailer(inflated)).strip(b"\0"):
+    stop = position - len(inflator.unused_data)
+    if bytes(data[stop : stop + _GZIP_TRAILER.size]) == _gzip_trailer(inflated):
+        stop += _GZIP_TRAILER.size
+    if not only_zeros(data, stop):
         raise BadInstance("The deflated data set is followed by other bytes.")
     return inflated
 
 
 def _gzip_trailer(inflated: bytearray) -> bytes:
     """Return what gzip puts after a deflated stream; some writers leave it there (RFC 1952 §2.3.1)."""
-    return Struct("<II").pack(zlib.crc32(inflated), len(inflated) & 0xFFFFFFFF)
+    return _GZIP_TRAILER.pack(zlib.crc32(inflated), len(inflated) & 0xFFFFFFFF)
 
 
 def _encoding(reading: Reading, position: int, meta: FileMeta) -> Encoding:

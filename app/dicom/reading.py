@@ -12,6 +12,7 @@ from app.limits import Limits
 Element = dict[str, Any]
 
 _FINDINGS_KEPT = 100
+_STEP = 64 * 1024  # bytes
 
 
 class Scope:
@@ -73,6 +74,14 @@ class Reading:
         """Put `base` in front of every path."""
         for element in self._outside:
             element["BulkDataURI"] = base + element["BulkDataURI"]
+
+
+def only_zeros(data: Buffer, position: int) -> bool:
+    """Tell whether nothing but zeros follows, as some writers pad files."""
+    for start in range(position, len(data), _STEP):
+        if bytes(data[start : start + _STEP]).strip(b"\0"):
+            return False
+    return True
 
 
 def inline(vr: str, raw: bytes) -> Element:

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from app.dicom.instance import ByteRange, PixelLayout
+from app.dicom.instance import ByteRange
 from app.dicom.part10 import inflate
 from app.errors import NotFound
 from app.index.documents import read_bulk, read_metadata, read_pixels
@@ -16,6 +16,8 @@ from app.stores.blobs import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex
 
 PAGE = 500
+PIXEL_DATA = "7FE00010"
+WHOLE_BYTES = 1024 * 1024  # a value up to this size is read in one piece, a larger one in chunks
 LOCATION_FIELDS = ["transfer_syntax_uid", "blob_key", "size", "sop_class_uid"]
 
 
@@ -38,6 +40,21 @@ class Located:
     transfer_syntax_uid: str
     blob_key: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values of one instance: for each, the stretches of the object that make it up."""
+
+    located: Located
+    stretches: tuple[tuple[ByteRange, ...], ...]
+    encapsulated: bool
+    deflated: bool  # stretches count in the inflated data set
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Return the length of each value, in bytes."""
+        return tuple(sum(part.length for part in stretches) for stretches in self.stretches)
 
 
 class Retrieve:
@@ -79,47 +96,57 @@ class Retrieve:
             raise NotFound("There is no such instance.")
         return _located(source), source
 
-    async def frames(
-        self, target: Target, numbers: Sequence[int]
-    ) -> tuple[Located, bool, list[bytes]]:
-        """Return the instance, whether its pixels are encapsulated, and the frames asked for.
-
-        Numbers count from 1. Raises NotFound where there is no such frame.
-        """
+    async def frames(self, target: Target, numbers: Sequence[int] | None = None) -> Values:
+        """Return frames by their numbers, which count from 1, or all of them. Raises NotFound."""
         located, source = await self.instance(target)
         layout = read_pixels(source)
         if layout is None:
             raise NotFound("The instance has no frames that can be told apart.")
-        if any(not 1 <= number <= len(layout.frames) for number in numbers):
-            raise NotFound(f"The instance has the frames 1 to {len(layout.frames)}.")
-        ranges = [part for number in numbers for part in layout.frames[number - 1]]
-        stretches = iter(await self._read(located, source, ranges))
-        frames = [
-            b"".join(next(stretches) for _ in layout.frames[number - 1]) for number in numbers
-        ]
-        return located, layout.encapsulated, frames
+        count = len(layout.frames)
+        if numbers is not None and any(not 1 <= number <= count for number in numbers):
+            raise NotFound(f"The instance has the frames 1 to {count}.")
+        chosen = range(1, count + 1) if numbers is None else numbers
+        return Values(
+            located,
+            tuple(layout.frames[number - 1] for number in chosen),
+            encapsulated=layout.encapsulated,
+            deflated=source["deflated"],
+        )
 
-    async def bulk(self, target: Target, path: str) -> tuple[Located, PixelLayout | None, bytes]:
-        """Return a bulk value; encapsulated pixel data come as layout and an empty value."""
+    async def bulk(self, target: Target, path: str) -> Values:
+        """Return a bulk value; of encapsulated pixel data, the frames. Raises NotFound."""
         located, source = await self.instance(target)
         place = read_bulk(source).get(path)
         if place is None:
             raise NotFound("The instance has no such bulk value.")
-        layout = read_pixels(source) if path == "7FE00010" else None
+        layout = read_pixels(source) if path == PIXEL_DATA else None
         if layout is not None and layout.encapsulated:
-            return located, layout, b""
-        (value,) = await self._read(located, source, [place])
-        return located, None, value
+            return await self.frames(target)
+        return Values(located, ((place,),), encapsulated=False, deflated=source["deflated"])
 
-    async def _read(
-        self, located: Located, source: Mapping[str, Any], ranges: Sequence[ByteRange]
-    ) -> list[bytes]:
-        if not source.get("deflated"):
-            return await self._blobs.read(located.blob_key, ranges)
+    async def contents(self, values: Values) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yield the bytes of each value, in chunks. Raises NotFound, BlobsUnavailable."""
+        inflated = await self._inflated(values.located) if values.deflated else None
+        for stretches in values.stretches:
+            if inflated is not None:
+                yield _slices(inflated, stretches)
+            elif sum(part.length for part in stretches) <= WHOLE_BYTES:
+                yield _chunks(await self._blobs.read(values.located.blob_key, stretches))
+            else:
+                yield self._streams(values.located, stretches)
+
+    async def _streams(
+        self, located: Located, stretches: Sequence[ByteRange]
+    ) -> AsyncIterator[bytes]:
+        for part in stretches:
+            async for chunk in self._blobs.stream(located.blob_key, part):
+                yield chunk
+
+    async def _inflated(self, located: Located) -> memoryview:
         data = await self.bytes_of(located)
         loop = asyncio.get_running_loop()
         inflated = await loop.run_in_executor(self._threads, inflate, data, self._limits)
-        return [bytes(inflated[r.offset : r.offset + r.length]) for r in ranges]
+        return memoryview(inflated)
 
     async def _sources(
         self, target: Target, fields: Sequence[str]
@@ -144,6 +171,16 @@ class Retrieve:
             if len(hits) < PAGE:
                 return
             body["search_after"] = hits[-1]["sort"]
+
+
+async def _chunks(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def _slices(data: memoryview, stretches: Sequence[ByteRange]) -> AsyncIterator[bytes]:
+    for part in stretches:
+        yield bytes(data[part.offset : part.offset + part.length])
 
 
 def _located(source: Mapping[str, Any]) -> Located:

@@ -8,6 +8,7 @@ written once.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 256 * 1024
 RETRY_AFTER_SECONDS = 10
 UPLOADS_AT_ONCE = 8
+LEFTOVER_SECONDS = 24 * 3600.0  # no request takes a day
 FREE_SECONDS = 1.0  # asking a busy disk for its free space can take milliseconds
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -108,6 +110,7 @@ class LocalBlobs:
             self._spool.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise ConfigurationError(f"COREGISTER_BLOBS: {root}: {exc.strerror}") from exc
+        _remove_older(self._spool, LEFTOVER_SECONDS)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
         self._free = 0
         self._free_until = 0.0  # time.monotonic(): until then `_free` is good enough
@@ -290,6 +293,15 @@ class RemoteBlobs:
     async def close(self) -> None:
         """Remove the spool folder."""
         shutil.rmtree(self._spool, ignore_errors=True)
+
+
+def _remove_older(folder: Path, seconds: float) -> None:
+    """Remove what crashed processes left in the spool; the files of living ones are younger."""
+    oldest = time.time() - seconds
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def _free_bytes(folder: Path) -> int:

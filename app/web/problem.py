@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import CoregisterError
+from app.web.safe_headers import HEADERS
 
 log = structlog.get_logger(__name__)
 
@@ -17,7 +18,9 @@ def problem(
     status: int, detail: str, *, kind: str = "about:blank", retry_after: int | None = None
 ) -> Response:
     """Return an answer that says what is wrong."""
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    headers = dict(HEADERS)  # an answer to a bug passes no middleware
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     body = {"type": kind, "title": _title(status), "status": status, "detail": detail}
     return Response(
         orjson.dumps(body), status, media_type="application/problem+json", headers=headers

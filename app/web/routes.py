@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Mount, Route
 
-from app.web import health, qido, stow, wado
+from app.web import health, qido, stow, wado, wado_values
 
 BASE = "/dicom-web"
 STUDY = "/studies/{study}"
@@ -28,8 +28,8 @@ DICOMWEB: tuple[Route, ...] = (
     Route(STUDY + "/metadata", wado.retrieve_metadata, methods=["GET"]),
     Route(SERIES + "/metadata", wado.retrieve_metadata, methods=["GET"]),
     Route(INSTANCE + "/metadata", wado.retrieve_metadata, methods=["GET"]),
-    Route(INSTANCE + "/frames/{frames}", wado.retrieve_frames, methods=["GET"]),
-    Route(INSTANCE + "/bulkdata/{path}", wado.retrieve_bulk, methods=["GET"]),
+    Route(INSTANCE + "/frames/{frames}", wado_values.retrieve_frames, methods=["GET"]),
+    Route(INSTANCE + "/bulkdata/{path}", wado_values.retrieve_bulk, methods=["GET"]),
 )
 
 OPERATIONS: tuple[Route, ...] = (

@@ -81,6 +81,17 @@ async def test_emptied_folders_are_removed_and_others_kept(tmp_path: Path) -> No
     assert sorted(p.name for p in (tmp_path / "1").iterdir()) == ["5"]
 
 
+async def test_what_a_crash_left_in_the_spool_is_removed_a_day_later(tmp_path: Path) -> None:
+    spool = tmp_path / ".spool"
+    spool.mkdir()
+    (spool / "old").write_bytes(b"x")
+    (spool / "young").write_bytes(b"x")
+    os.utime(spool / "old", (0, 0))
+    await LocalBlobs(tmp_path).close()
+
+    assert [path.name for path in spool.iterdir()] == ["young"]
+
+
 async def test_a_full_disk_is_said_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,26 +1,20 @@
 """The whole path once through: STOW, then QIDO, WADO and a FHIR search that agree (P1)."""
 
 import json
+from io import BytesIO
 from typing import Any
 
 import httpx
 import pydicom
+import pytest
 from pydicom.uid import generate_uid
 
 from tests.corpus import make_instance
-from tests.server import multipart
+from tests.server import store, values
+
+pytestmark = pytest.mark.stack
 
 JSON = {"Accept": "application/dicom+json"}
-
-
-def store(client: httpx.Client, *instances: bytes, path: str = "/studies") -> httpx.Response:
-    headers, body = multipart(*instances)
-    return client.post(path, headers=headers, content=body)
-
-
-def values(row: dict[str, Any], tag: str) -> list[Any]:
-    found: list[Any] = row.get(tag, {}).get("Value", [])
-    return found
 
 
 def imaging_study(fhir: httpx.Client, study: str) -> dict[str, Any]:
@@ -64,7 +58,7 @@ def test_a_stored_study_is_found_read_and_linked_at_once(
     assert endpoint["address"] == str(client.base_url).rstrip("/")
 
     for file in files:
-        sop = pydicom.dcmread(_file(file)).SOPInstanceUID
+        sop = pydicom.dcmread(BytesIO(file)).SOPInstanceUID
         (found,) = client.get("/instances", params={"SOPInstanceUID": sop}).json()
         url = values(found, "00081190")[0]
         part = httpx.get(url, headers={"Accept": "application/dicom"})
@@ -96,7 +90,7 @@ def test_metadata_have_every_attribute_and_bulk_data_that_resolve(client: httpx.
     file = make_instance(StudyInstanceUID=study)
     store(client, file)
     (metadata,) = client.get(f"/studies/{study}/metadata", headers=JSON).json()
-    dataset = pydicom.dcmread(_file(file))
+    dataset = pydicom.dcmread(BytesIO(file))
 
     assert sorted(metadata) == [f"{tag:08X}" for tag in sorted(dataset.keys())]
     pixels = httpx.get(
@@ -109,7 +103,7 @@ def test_a_frame_is_the_pixels_as_stored(client: httpx.Client) -> None:
     study = generate_uid()
     file = make_instance(StudyInstanceUID=study)
     store(client, file)
-    dataset = pydicom.dcmread(_file(file))
+    dataset = pydicom.dcmread(BytesIO(file))
     path = (
         f"/studies/{study}/series/{dataset.SeriesInstanceUID}"
         f"/instances/{dataset.SOPInstanceUID}/frames/1"
@@ -225,9 +219,3 @@ def test_answers_are_json_of_the_exact_content_type(client: httpx.Client) -> Non
     for each in (answer, rows, client.get(f"/studies/{study}/metadata")):
         assert each.headers["content-type"] == "application/dicom+json"
     assert json.loads(rows.content)
-
-
-def _file(data: bytes) -> Any:
-    import io
-
-    return io.BytesIO(data)

@@ -30,6 +30,7 @@ from tests.corpus import (
     SEQUENCE_END,
     UNDEFINED,
     element,
+    fragments,
     item,
     make_instance,
     private_elements,
@@ -56,7 +57,7 @@ SEEDS = [
     with_elements(element(0x0040A730, b"SQ", NESTED + ITEM_END, UNDEFINED) + SEQUENCE_END),
     make_instance(
         transfer_syntax=JPEGBaseline8Bit,
-        PixelData=item(b"") + item(b"\xff\xd8\xff\xd9") * 2,
+        PixelData=fragments(b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xd9"),
         NumberOfFrames="2",
         **UIDS,
     ),

@@ -4,12 +4,21 @@ import struct
 from typing import Any
 
 import pytest
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import MPEG4HP41, JPEGBaseline8Bit
 
 from app.dicom.instance import InstanceRecord
 from app.dicom.part10 import read_instance
 from app.limits import Limits
-from tests.corpus import SEQUENCE_END, SIDE, UNDEFINED, element, item, make_instance, with_elements
+from tests.corpus import (
+    SEQUENCE_END,
+    SIDE,
+    UNDEFINED,
+    element,
+    fragments,
+    item,
+    make_instance,
+    with_elements,
+)
 
 LIMITS = Limits()
 SOI = b"\xff\xd8\xff\xe0"
@@ -17,8 +26,8 @@ A, B, C, D = (SOI + letter * 4 for letter in (b"a", b"b", b"c", b"d"))
 REST = b"no start"
 
 
-def encapsulated(*fragments: bytes, table: bytes = b"", **overrides: Any) -> bytes:
-    value = item(table) + b"".join(map(item, fragments))
+def encapsulated(*values: bytes, table: bytes = b"", **overrides: Any) -> bytes:
+    value = fragments(*values, table=table)
     return make_instance(transfer_syntax=JPEGBaseline8Bit, PixelData=value, **overrides)
 
 
@@ -139,7 +148,7 @@ def test_extended_offset_table_groups_fragments() -> None:
         offsets,
         transfer_syntax=JPEGBaseline8Bit,
         NumberOfFrames="2",
-        PixelData=item(b"") + item(REST) + item(REST) + item(REST),
+        PixelData=fragments(REST, REST, REST),
     )
 
     assert frames_of(data) == [[REST], [REST, REST]]
@@ -172,18 +181,15 @@ def test_undecidable_fragments_have_no_layout() -> None:
 
 def test_video_is_one_stream() -> None:
     data = make_instance(
-        transfer_syntax=JPEGBaseline8Bit,
-        meta={"TransferSyntaxUID": "1.2.840.10008.1.2.4.102"},
-        NumberOfFrames="100",
-        PixelData=item(b"") + item(A) + item(REST),
+        transfer_syntax=MPEG4HP41, NumberOfFrames="100", PixelData=fragments(A, REST)
     )
 
     assert frames_of(data) == [[A, REST]]
 
 
 def test_fragments_of_an_icon_are_not_the_frames_of_the_image() -> None:
-    icon = item(element(0x7FE00010, b"OB", item(b"") + item(B) + SEQUENCE_END, UNDEFINED))
-    data = make_instance(transfer_syntax=JPEGBaseline8Bit, PixelData=item(b"") + item(A))
+    icon = item(element(0x7FE00010, b"OB", fragments(B) + SEQUENCE_END, UNDEFINED))
+    data = encapsulated(A)
     at = data.index(b"\x28\x00\x02\x00US")
     data = data[:at] + element(0x00880200, b"SQ", icon) + data[at:]
     record = read_instance(data, LIMITS)
