@@ -21,8 +21,8 @@ from app.local.ports import Ports
 from app.local.provision import provide
 from app.local.stack import (
     launch,
+    make_startable,
     plan_services,
-    require_startable,
     take_down,
     wait_until_ready,
 )
@@ -32,6 +32,7 @@ from app.settings import LocalSettings, Settings
 FAILED = 1
 BAD_SETTINGS = 2
 NOT_RUNNING = 3
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 WATCH_SECONDS = 0.5
 LAST_CHANCE_SECONDS = 60.0
 
@@ -54,6 +55,13 @@ Data = Annotated[
 ]  # fmt: skip
 
 
+def _port(server: str, otherwise: str) -> Any:
+    return typer.Option(
+        min=1, max=65535, metavar="PORT", show_default=False,
+        help=f"Port of {server}. [dim]\\[default: {otherwise}][/]",
+    )  # fmt: skip
+
+
 @app.command(
     epilog="Examples:\n\n"
     "[bold]coregister up[/]  starts, stores a demo set, shows it, stays until Ctrl-C\n\n"
@@ -63,31 +71,15 @@ Data = Annotated[
 def up(
     *,
     data: Data = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=65535, show_default=False, metavar="PORT",
-            help="Port of DICOMweb. [dim]\\[default: COREGISTER_PORT, else 8080][/]",
-        ),
-    ] = None,
-    elasticsearch_port: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=65535, show_default=False, metavar="PORT",
-            help="Port of Elasticsearch. [dim]\\[default: 9200, else a free one][/]",
-        ),
-    ] = None,
-    fhir_port: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=65535, show_default=False, metavar="PORT",
-            help="Port of HAPI FHIR. [dim]\\[default: 8081, else a free one][/]",
-        ),
-    ] = None,
+    port: Annotated[int | None, _port("DICOMweb", "COREGISTER_PORT, else 8080")] = None,
+    elasticsearch_port: Annotated[int | None, _port("Elasticsearch", "9200, else any")] = None,
+    fhir_port: Annotated[int | None, _port("HAPI FHIR", "8081, else any")] = None,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Store no demo files.")] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Stop after the demo; exit non-zero where anything disagrees."),
+        typer.Option(
+            "--check", help="Stop after the demo; exit non-zero where anything disagrees."
+        ),
     ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when ready, and leave it running.")
@@ -95,7 +87,7 @@ def up(
     stores_only: Annotated[
         bool, typer.Option("--stores-only", help="Run Elasticsearch and HAPI FHIR only.")
     ] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Start Elasticsearch, HAPI FHIR and Coregister on this machine, from package indexes alone.
 
     The first run downloads about 250 MB, once; later runs need no network.
@@ -104,7 +96,8 @@ def up(
     console = Console()
     settings = LocalSettings()
     folder = _folder(data, settings)
-    require_startable(folder)
+    with console.status("Looking at the data folder …"):
+        make_startable(folder)
     ports = Ports.chosen(
         elasticsearch=elasticsearch_port,
         fhir=fhir_port,
@@ -112,24 +105,22 @@ def up(
     )
     services = plan_services(provide(settings, console), folder, ports, settings)
     supervisor = launch(folder, services, start_seconds=settings.start_seconds, attached=not detach)
-    code = 0
+    stays = False
     try:
         with starting(console) as follow:
             state = wait_until_ready(folder, supervisor, follow)
-        if not stores_only and not no_demo:
-            code = _demo(state, console)
-        if not check and not detach:
+        code = 0 if stores_only or no_demo else _demo(state, console)
+        stays = detach and not check
+        if stays:
+            console.print("Running. [bold]coregister status[/] shows it, [bold]down[/] ends it.")
+        elif not check:
             console.print("\nUp. [bold]Ctrl-C[/] stops it.")
             code = _watch(folder, supervisor, state, console)
     except KeyboardInterrupt:
-        detach = False
-    except BaseException:
-        _stop(folder, supervisor, console)
-        raise
-    if not detach or check:
-        _stop(folder, supervisor, console)
-    else:
-        console.print("Running. [bold]coregister status[/] shows it, [bold]down[/] ends it.")
+        code = INTERRUPTED
+    finally:
+        if not stays:
+            _stop(folder, supervisor, console)
     raise typer.Exit(code)
 
 
@@ -244,13 +235,16 @@ def _watch(
     seen: StackState,
     console: Console,
 ) -> int:
-    """Say what happens to the services until the supervisor ends; it should not."""
-    while supervisor.poll() is None:
-        time.sleep(WATCH_SECONDS)
-        now = folder.read()
-        for line in phase_changes(seen, now):
-            console.print(line, highlight=False)
-        seen = now
+    """Say what happens to the services until Ctrl-C; return a code for the shell."""
+    try:
+        while supervisor.poll() is None:
+            time.sleep(WATCH_SECONDS)
+            now = folder.read()
+            for line in phase_changes(seen, now):
+                console.print(line, highlight=False)
+            seen = now
+    except KeyboardInterrupt:
+        return 0
     if seen.problem is not None:
         console.print(seen.problem, style="red", markup=False, highlight=False)
     return 0 if seen.phase is Phase.STOPPED and supervisor.returncode == 0 else FAILED

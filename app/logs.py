@@ -37,12 +37,6 @@ def configure(level: str) -> None:
     logging.basicConfig(handlers=[_Others()], force=True)
     for name in ("uvicorn.error", "uvicorn.access", "elastic_transport", "httpx", "stamina"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("uvicorn.error").addFilter(_without_stack)
-
-
-def _without_stack(record: logging.LogRecord) -> bool:
-    """Keep stacks of others out: their messages may quote a data set, and ours was logged."""
-    return record.exc_info is None
 
 
 class _Others(logging.Handler):

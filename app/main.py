@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -80,7 +80,7 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         threads = stack.enter_context(
             ThreadPoolExecutor(settings.parse_threads, thread_name_prefix="parse")
         )
-        blobs = open_blob_store(settings.blobs)
+        blobs = open_blob_store(settings.blobs, timeout_seconds=settings.store_timeout_seconds)
         stack.push_async_callback(blobs.close)
         index = ElasticsearchIndex(
             settings.elasticsearch_url,
@@ -146,6 +146,12 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
             ),
             admission=Admission(limits),
             registry=registry,
+            instances=Counter(
+                "coregister_instances",
+                "Instances of STOW requests, by what became of them.",
+                ["outcome"],
+                registry=registry,
+            ),
         )
 
 

@@ -27,7 +27,7 @@ from app.dicom.transfer_syntax import KNOWN, aliases_of
 from app.index.levels import COMPUTED, returned
 from app.limits import GIB, KIB, MIB, Limits
 from app.settings import LocalSettings, Settings
-from app.web.routes import BASE, DICOMWEB, OPERATIONS
+from app.web.routes import DICOMWEB, OPERATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 REGION = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -101,14 +101,21 @@ def _default(name: str, field: FieldInfo) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def routes() -> str:
-    """Return every path that is served."""
+def dicomweb_routes() -> str:
+    """Return every path below the DICOMweb base."""
+    return _routes(DICOMWEB)
+
+
+def operation_routes() -> str:
+    """Return the paths for whoever operates this."""
+    return _routes(OPERATIONS)
+
+
+def _routes(served: Iterable[Route]) -> str:
     return table(
         ("Method", "Path", "What", "PS3.18"),
         (
-            (_methods(route), f"`{base}{route.path}`", *_told(route.endpoint))
-            for base, served in ((BASE, DICOMWEB), ("", OPERATIONS))
-            for route in served
+            (_methods(route), f"`{route.path}`", *_told(route.endpoint)) for route in served
         ),
     )  # fmt: skip
 
@@ -282,7 +289,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "local-settings": local_settings,
     "limits": limits,
-    "routes": routes,
+    "routes": dicomweb_routes,
+    "operations": operation_routes,
     "errors": error_classes,
     "returned": returned_attributes,
     "transfer-syntaxes": transfer_syntaxes,

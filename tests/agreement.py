@@ -31,6 +31,8 @@ class Archive:
 
     def documents(self, name: str, fields: Iterable[str] = ()) -> Documents:
         """Return every document of an index by id, as a search finds them."""
+        refresh = f"{self.elasticsearch_url}/{self.prefix}-{name}/_refresh"
+        httpx.post(refresh, timeout=60).raise_for_status()
         found: Documents = {}
         body: dict[str, Any] = {
             "size": PAGE,
@@ -50,9 +52,7 @@ class Archive:
         return found
 
     def intents(self) -> Documents:
-        """Return what is begun and not finished; that index is refreshed by nobody else."""
-        url = f"{self.elasticsearch_url}/{self.prefix}-intents/_refresh"
-        httpx.post(url, timeout=60).raise_for_status()
+        """Return what is begun and not finished."""
         return self.documents("intents", ["study_instance_uid"])
 
     def imaging_study(self, study_instance_uid: str) -> dict[str, Any] | None:

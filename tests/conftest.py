@@ -10,7 +10,7 @@ from rich.console import Console
 
 from app.local.ports import Ports
 from app.local.provision import provide
-from app.local.stack import launch, plan_services, take_down, wait_until_ready
+from app.local.stack import launch, make_startable, plan_services, take_down, wait_until_ready
 from app.local.state import Phase, StackFolder, StackState
 from app.settings import LocalSettings
 
@@ -38,7 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         return
     folder = StackFolder(tmp_path_factory.mktemp("stack"))
     settings = LocalSettings(elasticsearch_memory="512m", fhir_memory="768m")
-    folder.logs.mkdir()
+    make_startable(folder)
     services = plan_services(provide(settings, Console()), folder, Ports.free(), settings)
     supervisor = launch(folder, services, start_seconds=settings.start_seconds, attached=True)
     try:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from app.dicom.temporal import Moments, parse_date, parse_date_time, parse_time
+from app.dicom.wildcard_pattern import simplified
 
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -116,7 +117,7 @@ def _text(vr: str, value: str, flags: Flags) -> Matching | None:
         words = tuple(word for word in re.split(r"[\s^=,*?]+", value) if word)
         return Words(words) if words else Universal()
     if vr in _PATTERN_VRS and ("*" in value or "?" in value):
-        return Wildcard(value)
+        return Wildcard(simplified(value))
     return AnyOf((value,))
 
 

@@ -8,7 +8,7 @@ Elements that only reserve a block have the step `gggg0010`, whichever block the
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydicom._dicom_dict import DicomDictionary
@@ -66,7 +66,7 @@ def step_in(dataset: Mapping[str, Any], tag: str) -> str:
     return private_step(tag, creator.strip()) if creator.strip() else tag
 
 
-@cache
+@lru_cache(maxsize=8192)  # creators come from objects and queries, without end
 def vr_of(tag: str, creator: str | None = None) -> str:
     """Return the VR that the dictionary gives a tag; of several the first, of none UN."""
     if is_private_creator(tag):

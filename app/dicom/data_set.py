@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from app.dicom.character_set import character_set
 from app.dicom.dictionary import implied_vr
 from app.dicom.element_header import (
+    EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     ITEM,
     ITEM_END,
@@ -106,11 +107,11 @@ class DataSetReader:
         try:
             values, complaint = convert(raw, scope.character_set)
         except NotOfItsVR:
-            self._find(
-                scope, key, f"The length is none that {vr} can have; the value is kept as UN."
-            )
-            return inline("UN", raw), stop
+            self._find(scope, key, f"The length is none that {vr} can have; the value stays UN.")
+            return self._binary(scope.prefix + key, "UN", (start, length), encoding), stop
         if complaint is not None:
+            if declared == "UN":  # the dictionary's VR does not fit: the bytes say more
+                return self._binary(scope.prefix + key, "UN", (start, length), encoding), stop
             self._find(scope, key, complaint)
         return {"vr": vr, "Value": values} if values else {"vr": vr}, stop
 
@@ -141,10 +142,14 @@ class DataSetReader:
                 self._find(scope, key, f"The value is longer than {vr} can be; it is kept as UN.")
                 vr = "UN"
             return self._reading.outside(path, vr, ByteRange(start, length)), stop
+        return self._binary(path, vr, value, encoding), stop
+
+    def _binary(self, path: str, vr: str, value: tuple[int, int], encoding: Encoding) -> Element:
+        start, length = value
         if length > self._reading.limits.inline_bytes:
-            return self._reading.outside(path, vr, ByteRange(start, length)), stop
-        raw = bytes(self._data[start:stop])
-        return inline(vr, raw if encoding.little else in_little_endian(vr, raw)), stop
+            return self._reading.outside(path, vr, ByteRange(start, length))
+        raw = bytes(self._data[start : start + length])
+        return inline(vr, raw if encoding.little else in_little_endian(vr, raw))
 
     def _pixel_value(
         self,
@@ -174,7 +179,8 @@ class DataSetReader:
         """Return a sequence, or a value of fragments, that ends with a delimiter (PS3.5 §7.5.1, §A.4)."""
         vr, declared = vrs
         if vr == "SQ" or declared in _UNSAID:
-            if encoding.explicit or declared:  # some writers keep the encoding that is around UN
+            if declared == "UN" or (not declared and encoding is EXPLICIT_LITTLE):
+                # some writers keep the encoding of the data set within UN, others lose it
                 encoding = actual_encoding(self._data, start + SHORT, encoding)
             return self._sequence(path, (start, UNDEFINED), end, encoding, scope)
         if vr not in BINARY_WORD:

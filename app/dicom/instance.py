@@ -32,7 +32,7 @@ class PixelLayout:
 class Finding:
     """Something about an instance that its sender should hear of: it was kept all the same."""
 
-    tag: str  # 8 hex digits, or a dotted path of such
+    tag: str  # 8 hex digits, or a path such as 00400275.1.00080100: sequence, item (from 1), attribute
     message: str  # no values from the data set
 
 
@@ -47,8 +47,10 @@ class InstanceRecord:
     transfer_syntax_uid: str
     # the DICOM JSON Model of PS3.18 Annex F, keys ascending; bulk values are a BulkDataURI of the form
     # coregister:/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}
+    # where {path} is made as Finding.tag is
     attributes: Mapping[str, Any]
-    bulk: Mapping[str, ByteRange] = field(default_factory=dict)  # {path} of above -> where
+    # {path} of above -> where its bytes are, in the byte order of the transfer syntax
+    bulk: Mapping[str, ByteRange] = field(default_factory=dict)
     pixels: PixelLayout | None = None
     deflated: bool = False  # ranges count in the inflated data set (without preamble and meta)
     findings: tuple[Finding, ...] = ()

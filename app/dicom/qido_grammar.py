@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.dicom.attribute_matching import AnyOf, Flags, Matching, matching_of
+from app.dicom.attribute_matching import (
+    AllOf,
+    AnyOf,
+    Flags,
+    Matching,
+    Wildcard,
+    Words,
+    matching_of,
+)
 from app.dicom.attribute_path import (
     UNKNOWN_VR,
     AttributePath,
@@ -21,6 +29,7 @@ from app.dicom.attribute_path import (
     tag_of,
     vr_of,
 )
+from app.dicom.wildcard_pattern import is_affordable
 from app.errors import BadQuery
 from app.limits import Limits
 
@@ -33,6 +42,8 @@ _ATTRIBUTE_LIKE = re.compile(r"(?:[0-9A-Fa-f]{8}|[A-Z][A-Za-z0-9]+)(?:\.\w+)*")
 _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID = "0020000D", "0020000E"
 _MOST_DIGITS = 18
 _NAME_SHOWN = 64
+_LONGEST_CREATOR = 64  # characters of an LO
+_DEEPEST_PATH = 64  # nesting that no object is kept with (app.limits)
 
 
 class Level(StrEnum):
@@ -135,6 +146,8 @@ def _once(single: dict[str, str], name: str, value: str) -> None:
 
 def _tags(name: str) -> list[str]:
     """Return the tags of a dotted name."""
+    if name.count(".") > _DEEPEST_PATH:
+        raise BadQuery(f"The parameter {_printable(name)}… names too many levels.")
     tags = [tag_of(part) for part in name.split(".")]
     known = [tag for tag in tags if tag is not None]
     if len(known) < len(tags):
@@ -170,9 +183,20 @@ def _keys(single: Mapping[str, str], flags: Flags, limits: Limits) -> Iterable[K
         matching = matching_of(vr, "" if name in _NEVER_MATCHED else value, flags)
         if matching is None:
             raise BadQuery(f"The value of {name} is not valid for its value representation ({vr}).")
-        if len(getattr(matching, "values", ())) > limits.query_values:
-            raise BadQuery(f"The parameter {name} has more than {limits.query_values} values.")
+        _refuse_excess(name, matching, limits)
         yield Key(path, vr, matching)
+
+
+def _refuse_excess(name: str, matching: Matching, limits: Limits) -> None:
+    match matching:
+        case AnyOf(values) | AllOf(values) if len(values) > limits.query_values:
+            raise BadQuery(f"The parameter {name} has more than {limits.query_values} values.")
+        case Wildcard(pattern) if len(pattern) > limits.index_value_bytes:
+            raise BadQuery(f"The pattern of {name} is longer than {limits.index_value_bytes}.")
+        case Wildcard(pattern) if not is_affordable(pattern):
+            raise BadQuery(f"The pattern of {name} has too many wildcards.")
+        case Words(words) if len(words) > limits.query_keys:
+            raise BadQuery(f"The parameter {name} has more than {limits.query_keys} words.")
 
 
 def _resolved(
@@ -194,6 +218,8 @@ def _resolved(
                     f"The private attribute {'.'.join(tags)} needs its Private Creator: "
                     f"{reserving}=<name>."
                 )
+            if len(creator) > _LONGEST_CREATOR:
+                raise BadQuery(f"The parameter {reserving} is too long to be a Private Creator.")
             step = private_step(tag, creator)
         steps.append(step)
         creators.append(creator)

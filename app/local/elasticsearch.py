@@ -8,7 +8,7 @@ from pathlib import Path
 from app.local.jar_cache import JarCache
 from app.local.jars import Jar
 from app.local.java import Java
-from app.local.java_command import java_command
+from app.local.java_command import JAVA_ENVIRONMENT, java_command
 from app.local.ports import LOOPBACK
 from app.local.service import Service
 from app.resources import data_path
@@ -79,4 +79,5 @@ def elasticsearch_service(
         url=url,
         ready_url=f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s",
         log=logs / "elasticsearch.log",
+        environment=JAVA_ENVIRONMENT,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.local.java import Java
-from app.local.java_command import java_command
+from app.local.java_command import JAVA_ENVIRONMENT, java_command
 from app.local.ports import LOOPBACK
 from app.local.service import Service
 from app.resources import data_path
@@ -40,4 +40,5 @@ def hapi_service(parts: HapiParts, *, data: Path, logs: Path, port: int, memory:
         url=url,
         ready_url=f"{url}/Endpoint?_summary=count",
         log=logs / "fhir.log",
+        environment=JAVA_ENVIRONMENT,
     )

@@ -1,6 +1,7 @@
 """Compiles the two Java launchers, once for each state of their sources and jars."""
 
 import hashlib
+import os
 import subprocess
 import tempfile
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from app.errors import StartFailed
 from app.local.java import Java
+from app.local.java_command import JAVA_ENVIRONMENT
 from app.resources import data_path
 
 COMPILE_SECONDS = 120
@@ -61,7 +63,8 @@ def _compile(launcher: Launcher, *, java: Java, compiler: Path, classes: Path) -
     arguments.write_text(_argument_file(launcher, classes), encoding="utf-8")
     result = subprocess.run(  # noqa: S603  our own runtime, our own sources
         [str(java.executable), "-jar", str(compiler), f"@{arguments}"],
-        capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False,
+        capture_output=True, text=True, env={**os.environ, **JAVA_ENVIRONMENT},
+        timeout=COMPILE_SECONDS, check=False,
     )  # fmt: skip
     if result.returncode != 0:
         raise StartFailed(

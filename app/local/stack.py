@@ -1,5 +1,6 @@
 """A stack on this machine: planned, launched as a process of its own, followed, taken down."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -24,26 +25,40 @@ from app.settings import LocalSettings
 FREE_BYTES = 1024 * MIB
 FOLLOW_SECONDS = 0.1
 DOWN_SECONDS = 120.0
+LEFTOVER_SECONDS = 30.0
 # -P: a folder named `app` where somebody happens to stand is not ours
 PYTHON_MODULE = (sys.executable, "-P", "-m")
 
 Follow = Callable[[StackState], None]
 
 
-def require_startable(folder: StackFolder) -> None:
-    """Refuse a data folder that is in use or has no room."""
+def make_startable(folder: StackFolder) -> None:
+    """Make the data folder; refuse one that is in use or has no room."""
     if folder.is_up():
         raise AlreadyUp(
             f"A stack runs on {folder.path} already. `coregister status` shows it, "
             "`coregister down` ends it, `--data` names another folder."
         )
-    folder.logs.mkdir(parents=True, exist_ok=True)
+    end_leftovers(folder)
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # it is going to hold patient data
+    folder.logs.mkdir(exist_ok=True)
     free = shutil.disk_usage(folder.path).free
     if free < FREE_BYTES:
         raise NoRoom(
             f"{folder.path} has {free // MIB} MiB left; starting needs {FREE_BYTES // MIB}. "
             "Make room, or choose another folder with --data."
         )
+
+
+def end_leftovers(folder: StackFolder) -> None:
+    """Wait for what an earlier, killed supervisor left: it is on its way out; then end it."""
+    marks = folder.read().marks().values()
+    processes = [process for mark in marks if (process := mark.process()) is not None]
+    _, alive = psutil.wait_procs(processes, timeout=LEFTOVER_SECONDS)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=LEFTOVER_SECONDS)
 
 
 def plan_services(

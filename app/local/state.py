@@ -112,7 +112,7 @@ class StackFolder:
         """Return what was said last; a stack whose supervisor is gone says that it is stopped."""
         try:
             state = _state(orjson.loads(self._state.read_bytes()))
-        except FileNotFoundError:
+        except (FileNotFoundError, orjson.JSONDecodeError, KeyError):  # none, or of another version
             return StackState(Phase.STOPPED)
         if state.phase in (Phase.STOPPED, Phase.FAILED) or self.is_up():
             return state

@@ -6,7 +6,6 @@ it by nothing but that file, signals and a pipe, so it makes no difference wheth
 in front of a terminal or not, and a killed `up` takes nothing down uncleanly.
 """
 
-import contextlib
 import signal
 import sys
 import threading
@@ -20,7 +19,7 @@ import psutil
 import structlog
 
 from app import logs
-from app.errors import AlreadyUp, CoregisterError, StartFailed
+from app.errors import CoregisterError, StartFailed
 from app.local.lifeline import on_parent_gone
 from app.local.locks import exclusive
 from app.local.service import Service
@@ -28,7 +27,6 @@ from app.local.state import Phase, ProcessMark, StackFolder, StackState
 from app.local.watched import Watched
 
 TICK_SECONDS = 0.1
-LEFTOVER_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +50,6 @@ class Supervisor:
 
     def run(self) -> None:
         """Start everything, keep it running until told to stop, stop everything."""
-        end_leftovers(self._folder.read().marks())
         with httpx.Client(trust_env=False) as http:
             watched = {each.name: Watched(each, http) for each in self._services}
             problem = None
@@ -119,16 +116,6 @@ class Supervisor:
                 log.info("service", store=name, state=now.phase.value)
 
 
-def end_leftovers(marks: Mapping[str, ProcessMark]) -> None:
-    """Wait for what an earlier, killed supervisor left: it is on its way out; then end it."""
-    processes = [p for mark in marks.values() if (p := mark.process()) is not None]
-    _, alive = psutil.wait_procs(processes, timeout=LEFTOVER_SECONDS)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=LEFTOVER_SECONDS)
-
-
 def _may_start(each: Watched, watched: Mapping[str, Watched]) -> bool:
     return all(watched[name].phase is Phase.READY for name in each.service.needs)
 
@@ -154,8 +141,8 @@ def main(folder: StackFolder, *, attached: bool) -> int:
     try:
         with exclusive(folder.lock, wait=False):
             supervisor.run()
-    except BlockingIOError as error:
-        raise AlreadyUp(f"Another stack runs on {folder.path}.") from error
+    except BlockingIOError:
+        sys.exit(f"Another stack runs on {folder.path}.")
     return 1 if folder.read().phase is Phase.FAILED else 0
 
 

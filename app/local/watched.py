@@ -16,6 +16,7 @@ PROBE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # after this long the next pause is a short one again
+HUNG_SECONDS = 300.0  # a service that came back but does not answer is started once more
 LOG_BYTES = 64 * MIB
 TAIL_LINES = 8
 
@@ -71,6 +72,8 @@ class Watched:
             case Phase.STARTING if self._answers():
                 self.phase = Phase.READY
                 self._was_ready = True
+            case Phase.STARTING if self._was_ready and self._lasts() > HUNG_SECONDS:
+                self._end_hung()
             case Phase.RESTARTING if time.monotonic() >= self._due:
                 self._restarts += 1
                 self.start()
@@ -91,14 +94,26 @@ class Watched:
                 process.kill()
                 process.wait()
                 clean = False
-            if process.stdin is not None:
-                process.stdin.close()
+        self._let_go()
         self.phase = Phase.STOPPED
-        self._process = self._mark = None
         return clean
 
     def _runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def _let_go(self) -> None:
+        """Forget a process that ended, and close our end of its lifeline."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = self._mark = None
+
+    def _lasts(self) -> float:
+        return time.monotonic() - self._began
+
+    def _end_hung(self) -> None:
+        """Kill a process that came back and does not answer; the next step starts it again."""
+        if self._process is not None:
+            self._process.kill()
 
     def _answers(self) -> bool:
         try:
@@ -115,11 +130,11 @@ class Watched:
                 f"{self.service.name} ended with code {code} before it was ready. "
                 f"{self.service.log} ends with:\n{tail(self.service.log)}"
             )
-        if time.monotonic() - self._began > STEADY_SECONDS:
+        if self._lasts() > STEADY_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS
         self._due = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        self._mark = None
+        self._let_go()
         self.phase = Phase.RESTARTING
 
 

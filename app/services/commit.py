@@ -28,7 +28,7 @@ from app.services.link import StudyLinker
 from app.services.listing import Listing
 from app.services.redo import Redo
 from app.services.snapshot import INSTANCES, Snapshot, Snapshots, writes_of
-from app.stores.elasticsearch import ElasticsearchIndex, Write, WriteResult
+from app.stores.elasticsearch import ElasticsearchIndex, Write
 from app.stores.lane import Lane
 
 CONFLICT_TRIES = 12
@@ -324,7 +324,7 @@ class StudyCommits:
         ):
             with attempt:
                 results = await self._lane.write(left)
-                left = [w for w, r in zip(left, results, strict=True) if _failed(r)]
+                left = [w for w, r in zip(left, results, strict=True) if r.failed]
                 if left:
                     raise IndexUnavailable("Elasticsearch refused a write.", retry_after=5)
 
@@ -344,7 +344,3 @@ def _take_group(study: _Study) -> list[_Waiting]:
         count += 1
     group, study.waiting = study.waiting[:count], study.waiting[count:]
     return group
-
-
-def _failed(result: WriteResult) -> bool:
-    return result.failure is not None and not result.conflict

@@ -8,6 +8,7 @@ import structlog
 from app.errors import CoregisterError
 from app.services.claims import Claims
 from app.services.commit import StudyCommits, Submission
+from app.services.copies import drop_copies
 from app.services.intents import INTENTS, Intent, Worker, from_source
 from app.services.redo import Redo
 from app.stores.blobs import BlobStore
@@ -79,21 +80,11 @@ class Recovery:
 
     async def _finish_or_undo(self, intent: Intent) -> None:
         prepared = await self._redo.read(intent)
+        if prepared is not None:
+            await self._commits.commit(Submission(intent, prepared, again=True))
+        await drop_copies(self._index, self._blobs, intent)
+        await self._index.bulk([Write("delete", INTENTS, intent.id)])
         if prepared is None:
-            await self._blobs.delete(item.blob_key for item in intent.instances)
             log.info("intent_undone", intent=intent.id)
         else:
-            found = await self._commits.commit(Submission(intent, prepared, again=True))
-            await self._drop_copies(intent, found.identical | found.different)
             log.info("intent_recovered", intent=intent.id, instances=len(prepared))
-        await self._index.bulk([Write("delete", INTENTS, intent.id)])
-
-    async def _drop_copies(self, intent: Intent, known: frozenset[str]) -> None:
-        """Remove blobs of instances that the index has under another version."""
-        documents = await self._index.get_many("instances", sorted(known), fields=["blob_key"])
-        kept = {document["blob_key"] for document in documents.values()}
-        await self._blobs.delete(
-            item.blob_key
-            for item in intent.instances
-            if item.sop_instance_uid in known and item.blob_key not in kept
-        )

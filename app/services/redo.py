@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from app.dicom.instance import ByteRange
-from app.errors import NotFound, VersionConflict
+from app.errors import IndexUnavailable, NotFound, VersionConflict
 from app.limits import Limits
 from app.services.intake import Prepared, prepare
 from app.services.intents import INTENTS, IntendedInstance, Intent, Worker
@@ -62,7 +62,7 @@ class Redo:
     async def finish(self, intent: Intent, snapshot: Snapshot) -> Snapshot:
         """Index the instances of a commit that FHIR has; return the study with them.
 
-        Raises VersionConflict where the worker that began it is alive and slow.
+        Raises IndexUnavailable, and VersionConflict where the worker that began it is alive and slow.
         """
         if intent.worker != self._worker and not await self._left_alone(intent):
             return await self._snapshots.read(snapshot.study_instance_uid)
@@ -75,7 +75,9 @@ class Redo:
         snapshot = await self._snapshots.with_series(snapshot, series)
         missing = await self._missing(prepared)
         after = advance(snapshot, imaging_study, snapshot.version, prepared, self._limits)
-        await self._lane.write(writes_of(after, missing))
+        results = await self._lane.write(writes_of(after, missing))
+        if any(result.failed for result in results):
+            raise IndexUnavailable("Elasticsearch refused a write.", retry_after=5)
         await self._index.bulk([Write("delete", INTENTS, intent.id)])
         log.info("intent_finished", intent=intent.id, instances=len(missing))
         return after

@@ -6,7 +6,7 @@ The order of the steps is the promise (docs/architecture.md): look up, blobs and
 import asyncio
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,18 +17,20 @@ from app.dicom.instance import Finding
 from app.errors import (
     CoregisterError,
     DuplicateInstance,
+    IndexUnavailable,
     StoreUnavailable,
     StudyMismatch,
 )
 from app.limits import Limits
 from app.services.claims import Claims
 from app.services.commit import StudyCommits, Submission
+from app.services.copies import drop_copies
 from app.services.intake import RECORDS_KEPT, Intake, Prepared, Refused, Spooled, reread
 from app.services.intents import INTENTS, Intent, Worker, new_intent, to_source
 from app.services.snapshot import INSTANCES
 from app.stores.blobs import BlobStore, Upload
 from app.stores.elasticsearch import ElasticsearchIndex, Write
-from app.stores.lane import Lane
+from app.stores.lane import Lane, Lookup
 
 LEASE_GRACE_SECONDS = 30.0
 
@@ -64,6 +66,7 @@ class StoreStudy:
     ) -> None:
         """Write intents through `journal`."""
         self._index = index
+        self._known = Lookup(index, INSTANCES, fields=["sha256"])
         self._journal = journal
         self._blobs = blobs
         self._commits = commits
@@ -127,7 +130,7 @@ class StoreStudy:
         first = {item.sop_instance_uid: item for item in reversed(items)}
         async with self._claims.hold(first):
             try:
-                known = await self._index.get_many(INSTANCES, list(first), fields=["sha256"])
+                known = await self._known.get(list(first))
             except CoregisterError as error:
                 return [error for _ in items]
             new: dict[str, list[Spooled]] = defaultdict(list)
@@ -168,7 +171,8 @@ class StoreStudy:
             if not isinstance(error, StoreUnavailable):
                 await self._undo(intent)  # FHIR refused: nothing was linked
             return dict.fromkeys(uids, error)
-        self._keep(asyncio.create_task(self._finish(intent, found.identical | found.different)))
+        copies = bool(found.identical or found.different)
+        self._keep(asyncio.create_task(self._finish(intent, copies=copies)))
         return {uid: _duplicate() if uid in found.different else None for uid in uids}
 
     async def _prepared(self, item: Spooled) -> Prepared:
@@ -186,13 +190,18 @@ class StoreStudy:
             for item, each in zip(items, prepared, strict=True)
         ]
         results = await asyncio.gather(
-            self._blobs.put(uploads),
-            self._journal.write([Write("create", INTENTS, intent.id, to_source(intent))]),
-            return_exceptions=True,
+            self._blobs.put(uploads), self._note(intent), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    async def _note(self, intent: Intent) -> None:
+        """Write the intent. Raises IndexUnavailable, also where the index is there and refuses it."""
+        write = Write("create", INTENTS, intent.id, to_source(intent))
+        for result in await self._journal.write([write]):
+            if result.failed:
+                raise IndexUnavailable("Elasticsearch refused a write.", retry_after=5)
 
     async def _undo(self, intent: Intent) -> None:
         """Remove the traces of an attempt that was not linked; what stays, recovery removes."""
@@ -202,14 +211,11 @@ class StoreStudy:
         except CoregisterError as error:
             log.warning("undo_left_to_recovery", intent=intent.id, error=type(error).__name__)
 
-    async def _finish(self, intent: Intent, surplus: Iterable[str]) -> None:
-        """Remove the intent, and blobs of instances that another writer had brought."""
-        doomed = set(surplus)
+    async def _finish(self, intent: Intent, *, copies: bool) -> None:
+        """Remove the intent, and the objects of instances that another writer had brought."""
         try:
-            if doomed:
-                await self._blobs.delete(
-                    item.blob_key for item in intent.instances if item.sop_instance_uid in doomed
-                )
+            if copies:
+                await drop_copies(self._index, self._blobs, intent)
             await self._journal.write([Write("delete", INTENTS, intent.id)])
         except CoregisterError as error:
             log.warning("finish_left_to_recovery", intent=intent.id, error=type(error).__name__)

@@ -17,8 +17,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -28,12 +29,13 @@ from obstore.store import ObjectStore, from_url
 from app.dicom.instance import ByteRange
 from app.errors import BlobsUnavailable, ConfigurationError, NotFound
 
-if TYPE_CHECKING:
-    from obstore import GetOptions
-
 CHUNK_BYTES = 256 * 1024
+REMOTE_CHUNK_BYTES = 4 * 1024 * 1024  # one request each
 RETRY_AFTER_SECONDS = 10
+CONNECT_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 1.0  # between two tries
 UPLOADS_AT_ONCE = 8
+PARTS_AT_ONCE = 3  # of one upload; a part is 5 MiB of memory
 LEFTOVER_SECONDS = 24 * 3600.0  # no request takes a day
 FREE_SECONDS = 1.0  # asking a busy disk for its free space can take milliseconds
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -81,22 +83,53 @@ class BlobStore(Protocol):
         """Release threads and connections."""
 
 
-def open_blob_store(url: str) -> BlobStore:
-    """Return the store that the setting `COREGISTER_BLOBS` names. Raises ConfigurationError."""
+def open_blob_store(url: str, *, timeout_seconds: float = 30.0) -> BlobStore:
+    """Return the store that the setting `COREGISTER_BLOBS` names. Raises ConfigurationError.
+
+    Endpoint and credentials of an object store come from the variables that its own tools read (AWS_…,
+    AZURE_…, GOOGLE_…). One call to it takes about `timeout_seconds` at most, tries included.
+    """
     parts = urlsplit(url)
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise ConfigurationError("COREGISTER_BLOBS: a file URL has three slashes: file:///path")
         return LocalBlobs(Path(unquote(parts.path)))
     if parts.scheme in ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"):
-        try:
-            return RemoteBlobs(from_url(url))
-        except (ObstoreError, ValueError) as exc:
-            raise ConfigurationError(f"COREGISTER_BLOBS: {exc}") from exc
+        return RemoteBlobs(_object_store(url, timeout_seconds))
     raise ConfigurationError(
         f"COREGISTER_BLOBS: unknown kind of store '{parts.scheme}:'; "
         "known are file:///…, s3://…, az://… and gs://…"
     )
+
+
+def _object_store(url: str, timeout_seconds: float) -> ObjectStore:
+    if "@" in urlsplit(url).netloc and not url.startswith("abfs"):  # abfs://container@account
+        raise ConfigurationError(
+            "COREGISTER_BLOBS: credentials do not belong in the URL; "
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or their like."
+        )
+    whole = timedelta(seconds=timeout_seconds)
+    try:
+        return from_url(
+            url,
+            client_options={
+                "timeout": whole,
+                "connect_timeout": min(whole, timedelta(seconds=CONNECT_SECONDS)),
+                # an endpoint is encrypted unless its own URL says http://
+                "allow_http": True,
+            },
+            retry_config={
+                "retry_timeout": whole,
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=100),
+                    "max_backoff": timedelta(seconds=LONGEST_PAUSE_SECONDS),
+                    "base": 2,
+                },
+            },
+        )
+    except (ObstoreError, ValueError) as exc:
+        reason = str(exc).partition("\n")[0]  # what follows are insides of the library
+        raise ConfigurationError(f"COREGISTER_BLOBS: {reason}") from exc
 
 
 class LocalBlobs:
@@ -166,8 +199,6 @@ class LocalBlobs:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, work, *args)
-        except FileNotFoundError as exc:
-            raise NotFound("The object is not in the blob store.") from exc
         except OSError as exc:
             raise _unavailable(exc) from exc
 
@@ -192,7 +223,13 @@ class LocalBlobs:
         return changed
 
     def _read(self, key: str, ranges: list[ByteRange]) -> list[bytes]:
-        with (self._root / key).open("rb") as file:
+        try:
+            file = (self._root / key).open("rb")
+        except FileNotFoundError as exc:
+            if not self._spool.exists():  # the whole folder went away: no word on this object
+                raise
+            raise NotFound("The object is not in the blob store.") from exc
+        with file:
             return [os.pread(file.fileno(), part.length, part.offset) for part in ranges]
 
     def _delete(self, keys: list[str]) -> None:
@@ -233,7 +270,9 @@ class RemoteBlobs:
     async def _upload(self, upload: Upload) -> None:
         async with self._slots:
             try:
-                await obstore.put_async(self._store, upload.key, upload.path)
+                await obstore.put_async(
+                    self._store, upload.key, upload.path, max_concurrency=PARTS_AT_ONCE
+                )
             except (ObstoreError, OSError) as exc:
                 raise _unavailable(exc) from exc
         upload.path.unlink(missing_ok=True)
@@ -254,18 +293,27 @@ class RemoteBlobs:
         return [bytes(part) for part in found]
 
     async def stream(self, key: str, part: ByteRange | None = None) -> AsyncIterator[bytes]:
-        """Yield the object, or a stretch of it, in chunks."""
-        options: GetOptions = {}
-        if part is not None:
-            options["range"] = (part.offset, part.offset + part.length)
-        try:
-            answer = await obstore.get_async(self._store, key, options=options)
-            async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
-                yield bytes(chunk)
-        except FileNotFoundError as exc:
-            raise NotFound("The object is not in the blob store.") from exc
-        except (ObstoreError, OSError) as exc:
-            raise _unavailable(exc) from exc
+        """Yield the object, or a stretch of it, in chunks.
+
+        Each chunk is a request of its own, so that a client may take as long as it wants.
+        """
+        offset, end = (part.offset, part.offset + part.length) if part else (0, None)
+        while end is None or offset < end:
+            stop = offset + REMOTE_CHUNK_BYTES
+            try:
+                answer = await obstore.get_async(
+                    self._store,
+                    key,
+                    options={"range": (offset, stop if end is None else min(stop, end))},
+                )
+                chunk = bytes(await answer.bytes_async())
+            except FileNotFoundError as exc:
+                raise NotFound("The object is not in the blob store.") from exc
+            except (ObstoreError, OSError) as exc:
+                raise _unavailable(exc) from exc
+            yield chunk
+            offset += len(chunk)
+            end = answer.meta["size"] if end is None else min(end, answer.meta["size"])
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are not there are no error."""
@@ -282,11 +330,9 @@ class RemoteBlobs:
         return shutil.disk_usage(self._spool).free
 
     async def ping(self) -> None:
-        """Ask for an object that cannot be there: any answer but a failure is good."""
+        """List nothing: unlike asking for an object, that also fails where the bucket is missing."""
         try:
-            await obstore.head_async(self._store, "ping")
-        except FileNotFoundError:
-            return
+            await obstore.list(self._store, prefix=".ping").collect_async()
         except (ObstoreError, OSError) as exc:
             raise _unavailable(exc) from exc
 

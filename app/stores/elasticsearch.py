@@ -27,7 +27,7 @@ from app.errors import IndexUnavailable
 from app.stores.freshness import Freshness
 
 RETRY_AFTER_SECONDS = 5
-CONNECTIONS = 32
+CONNECTIONS = 12  # requests are coalesced; httpx looks at every idle one each time
 HTTP_CONFLICT = 409
 
 
@@ -57,6 +57,11 @@ class WriteResult:
     def conflict(self) -> bool:
         """Tell whether the index had the document already, or a newer one."""
         return self.status == HTTP_CONFLICT
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the index lacks what was to be written; of a conflict it has as much or more."""
+        return self.failure is not None and not self.conflict
 
 
 class ElasticsearchIndex:

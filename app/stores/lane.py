@@ -1,32 +1,36 @@
-"""Coalesces the writes of many requests into few bulk requests.
+"""Coalesces what many requests want of Elasticsearch into few requests.
 
-Strategy: at most one bulk request is under way a lane; whatever arrives meanwhile forms the next one. So
-a lone write goes out at once, and under load the cost of a request and of an fsync of the translog is
-shared by all that waited.
+Strategy: at most one request is under way a lane; whatever arrives meanwhile goes with the next one. So a lone
+call goes out at once, and under load the cost of a request, and of an fsync where it writes, is shared by
+all that waited. A call is answered by a request that began after it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from app.stores.elasticsearch import ElasticsearchIndex, Write, WriteResult
 
-Batch = tuple[Sequence[Write], "asyncio.Future[list[WriteResult]]"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class Lane:
-    """An order-keeping queue of writes in front of Elasticsearch."""
+class Coalescer(Generic[Item, Result]):
+    """An order-keeping queue in front of a call that takes many items at once."""
 
-    def __init__(self, index: ElasticsearchIndex, *, bulk_writes: int = 500) -> None:
-        """Write to `index`, at most about `bulk_writes` in one request."""
-        self._index = index
-        self._bulk_writes = bulk_writes
-        self._waiting: list[Batch] = []
+    def __init__(
+        self, send: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, most: int
+    ) -> None:
+        """Call `send` with at most about `most` items; it returns a result for each."""
+        self._send = send
+        self._most = most
+        self._waiting: list[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def write(self, writes: Sequence[Write]) -> list[WriteResult]:
-        """Carry out the writes with the next bulk request. Raises IndexUnavailable."""
-        future: asyncio.Future[list[WriteResult]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((writes, future))
+    async def submit(self, items: Sequence[Item]) -> Sequence[Result]:
+        """Return the results of these items, from the next call. Raises what the call raises."""
+        future: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((items, future))
         if self._task is None:
             self._task = asyncio.create_task(self._drain())
         return await asyncio.shield(future)
@@ -39,23 +43,24 @@ class Lane:
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                await self._send(self._next_batches())
+                await self._carry_out(self._next())
         finally:
             self._task = None
 
-    def _next_batches(self) -> list[Batch]:
-        """Take what waits, up to the size of one bulk request but at least one batch."""
+    def _next(self) -> list[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]]:
+        """Take what waits, up to the size of one call but at least one batch."""
         total = count = 0
-        while count < len(self._waiting) and total < self._bulk_writes:
+        while count < len(self._waiting) and total < self._most:
             total += len(self._waiting[count][0])
             count += 1
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return taken
 
-    async def _send(self, batches: list[Batch]) -> None:
-        everything = [write for writes, _ in batches for write in writes]
+    async def _carry_out(
+        self, batches: list[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]]
+    ) -> None:
         try:
-            results = await self._index.bulk(everything)
+            results = await self._send([item for items, _ in batches for item in items])
         except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for _, future in batches:
                 if not future.done():
@@ -63,7 +68,45 @@ class Lane:
                     future.exception()  # a waiter that was cancelled must not cause a warning
             return
         position = 0
-        for writes, future in batches:
+        for items, future in batches:
             if not future.done():
-                future.set_result(results[position : position + len(writes)])
-            position += len(writes)
+                future.set_result(results[position : position + len(items)])
+            position += len(items)
+
+
+class Lane:
+    """Writes, in the order they come."""
+
+    def __init__(self, index: ElasticsearchIndex, *, bulk_writes: int = 500) -> None:
+        """Write to `index`, at most about `bulk_writes` in one request."""
+        self._writes = Coalescer[Write, WriteResult](index.bulk, most=bulk_writes)
+
+    async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
+        """Carry out the writes with the next bulk request. Raises IndexUnavailable."""
+        return await self._writes.submit(writes)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await self._writes.close()
+
+
+class Lookup:
+    """Reads fields of documents by id, as of now."""
+
+    def __init__(
+        self, index: ElasticsearchIndex, name: str, *, fields: Sequence[str], most: int = 1_000
+    ) -> None:
+        """Read `fields` of documents of the index `name`."""
+        self._index = index
+        self._name = name
+        self._fields = fields
+        self._reads = Coalescer[str, dict[str, Any] | None](self._read, most=most)
+
+    async def get(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return id → fields of those ids that exist. Raises IndexUnavailable."""
+        found = await self._reads.submit(ids)
+        return {key: source for key, source in zip(ids, found, strict=True) if source is not None}
+
+    async def _read(self, ids: Sequence[str]) -> list[dict[str, Any] | None]:
+        found = await self._index.get_many(self._name, ids, fields=self._fields)
+        return [found.get(key) for key in ids]

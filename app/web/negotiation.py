@@ -38,8 +38,10 @@ def accepted(request: Request[Any]) -> tuple[Accepted, ...]:
     """Return the client's alternatives, best first; no Accept at all means anything (as curl sends)."""
     values = request.query_params.getlist("accept") or request.headers.getlist("accept")
     found = [alternative for value in values for alternative in _parse(value)]
-    found = [alternative for alternative in found if alternative.quality > 0]
-    return tuple(sorted(found, key=lambda each: -each.quality)) or ANYTHING
+    if not found:
+        return ANYTHING
+    wanted = [alternative for alternative in found if alternative.quality > 0]
+    return tuple(sorted(wanted, key=lambda each: -each.quality))
 
 
 def _parse(value: str) -> list[Accepted]:

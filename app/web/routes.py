@@ -41,7 +41,7 @@ OPERATIONS: tuple[Route, ...] = (
 ROUTES: tuple[BaseRoute, ...] = (*OPERATIONS, Mount(BASE, routes=list(DICOMWEB)))
 
 # a handler and the names in its path -> the pattern, which may be logged where a path may not
-PATTERNS: Mapping[tuple[Callable[..., Any] | None, frozenset[str]], str] = MappingProxyType(
+PATTERNS: Mapping[tuple[Callable[..., Any], frozenset[str]], str] = MappingProxyType(
     {
         (route.endpoint, frozenset(route.param_convertors)): base + route.path
         for base, routes in (("", OPERATIONS), (BASE, DICOMWEB))

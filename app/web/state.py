@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import Request
 
 from app.services.find import Find
@@ -23,6 +23,7 @@ class State(TypedDict):
     readiness: Readiness
     admission: Admission
     registry: CollectorRegistry
+    instances: Counter  # of STOW requests, by outcome
 
 
 def base_url(request: Request[State]) -> str:

@@ -53,6 +53,8 @@ async def store_instances(request: Request[State]) -> Response:
             outcomes = await state["store"].store(received, study_instance_uid)
         finally:
             await intake.discard()
+    for outcome in outcomes:
+        state["instances"].labels("stored" if outcome.error is None else "refused").inc()
     return _answer(outcomes, base_url(request))
 
 

@@ -1,6 +1,7 @@
 """Logs and counts each request: by route, never by path or query, which name patients' studies."""
 
 import time
+from inspect import isfunction
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -69,5 +70,7 @@ class Telemetry:
 
 def _pattern(scope: Scope) -> str:
     """Return the pattern of the route; `none` where there is none: a path names patients' studies."""
-    names = frozenset(scope.get("path_params", ()))
-    return PATTERNS.get((scope.get("endpoint"), names), "none")
+    endpoint = scope.get("endpoint")
+    if not isfunction(endpoint):  # nothing, or the router of what stands under a common prefix
+        return "none"
+    return PATTERNS.get((endpoint, frozenset(scope.get("path_params", ()))), "none")

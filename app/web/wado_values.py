@@ -17,7 +17,7 @@ OCTETS = "application/octet-stream"
 
 
 async def retrieve_frames(request: Request[State]) -> Response:
-    """Send frames, each in a part of its own, in the order asked for."""
+    """Send frames, each in a part of its own, in the order asked for (PS3.18 §10.4.1.1.6)."""
     target = target_of(request)
     numbers = _frame_numbers(request.path_params["frames"])
     values = await request.state["retrieve"].frames(target, numbers)
@@ -25,7 +25,7 @@ async def retrieve_frames(request: Request[State]) -> Response:
 
 
 async def retrieve_bulk(request: Request[State]) -> Response:
-    """Send the value that a BulkDataURI of the metadata names."""
+    """Send the value that a BulkDataURI of the metadata names (PS3.18 §10.4.1.1.5)."""
     target = target_of(request)
     values = await request.state["retrieve"].bulk(target, request.path_params["path"])
     return await _send(request, values)

@@ -53,8 +53,8 @@ import org.springframework.orm.jpa.LocalContainerEntityManagerFactoryBean;
 /**
  * A stock HAPI FHIR R4 JPA server on embedded Jetty: no Spring Boot, no war.
  *
- * <p>Settings are system properties: fhir.host, fhir.port, fhir.db.url, fhir.db.user, fhir.db.password, fhir.db.pool,
- * fhir.db.schema (update, or none where the tables are known to be there), fhir.subscriptionPollMs, fhir.jobPollMs.
+ * <p>Settings are system properties: fhir.host, fhir.port, fhir.db.url (H2 or PostgreSQL), fhir.db.user,
+ * fhir.db.password, fhir.db.pool, fhir.subscriptionPollMs, fhir.jobPollMs.
  */
 @Configuration
 @Import({
@@ -181,7 +181,7 @@ public class HapiServer {
         boolean postgres = setting("fhir.db.url", "").startsWith("jdbc:postgresql:");
         Properties p = new Properties();
         p.put("hibernate.dialect", (postgres ? HapiFhirPostgresDialect.class : HapiFhirH2Dialect.class).getName());
-        p.put("hibernate.hbm2ddl.auto", setting("fhir.db.schema", "update"));
+        p.put("hibernate.hbm2ddl.auto", "update");
         p.put("hibernate.jdbc.batch_size", "20");
         p.put("hibernate.search.enabled", "false");
         LocalContainerEntityManagerFactoryBean f =

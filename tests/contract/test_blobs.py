@@ -1,4 +1,4 @@
-"""What every blob store must do. `file://` here; an S3-compatible one where a server can be had."""
+"""What every blob store must do: a folder, any object store, one that speaks S3 over HTTP."""
 
 import errno
 import os
@@ -15,12 +15,18 @@ from app.errors import BlobsUnavailable, ConfigurationError, NotFound
 from app.stores.blobs import BlobStore, LocalBlobs, RemoteBlobs, Upload, open_blob_store
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["folder", "memory", "s3"])
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BlobStore]:
     store: BlobStore
-    store = (
-        LocalBlobs(tmp_path / "blobs") if request.param == "local" else RemoteBlobs(MemoryStore())
-    )
+    match request.param:
+        case "folder":
+            store = LocalBlobs(tmp_path / "blobs")
+        case "memory":
+            store = RemoteBlobs(MemoryStore())
+        case "s3":
+            bucket = f"b{uuid.uuid4().hex}"
+            request.getfixturevalue("s3").make_bucket(bucket)
+            store = open_blob_store(f"s3://{bucket}/archive")
     yield store
     await store.close()
 
@@ -116,7 +122,8 @@ async def test_each_file_and_each_folder_with_a_new_name_is_synced(
 
     def watch(descriptor: int) -> None:
         kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
-        synced.append(f"{kind} {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        synced.append(f"{kind} {name}")
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", watch)

@@ -1,6 +1,7 @@
 """`coregister up`, `status`, `import` and `down`, from a shell, with real servers."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ class Shell:
             [Path(sys.executable).with_name("coregister"), command, *arguments,
              "--data", str(self.data)],
             capture_output=True, text=True, check=False, cwd=self._elsewhere, timeout=500,
+            env={**os.environ, "XDG_STATE_HOME": str(self._elsewhere), "LC_ALL": "C"},
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:
@@ -41,7 +43,7 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path / "data", tmp_path / "elsewhere")
+    shell = Shell(tmp_path / "däta folder", tmp_path / "elsewhere")
     yield shell
     shell("down")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from app.local.ports import Ports
 from app.local.provision import provide
-from app.local.stack import launch, plan_services, take_down, wait_until_ready
+from app.local.stack import launch, make_startable, plan_services, take_down, wait_until_ready
 from app.local.state import Phase, StackFolder, StackState
 from app.settings import LocalSettings
 
@@ -21,14 +21,16 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 WRITES = 60
 PATIENCE_SECONDS = 60
 SMALL = LocalSettings(elasticsearch_memory="384m", fhir_memory="640m")
+# nobody listens there: whatever were still missing on a later start would fail it
+OFFLINE = SMALL.model_copy(update={"maven_repository": "http://127.0.0.1:9"})
 
 
 @contextmanager
-def started(folder: StackFolder) -> Iterator[StackState]:
+def started(folder: StackFolder, settings: LocalSettings) -> Iterator[StackState]:
     """Run a stack of real servers on this folder, on ports of its own."""
-    folder.logs.mkdir(exist_ok=True)
-    services = plan_services(provide(SMALL, Console()), folder, Ports.free(), SMALL)
-    supervisor = launch(folder, services, start_seconds=SMALL.start_seconds, attached=True)
+    make_startable(folder)
+    services = plan_services(provide(settings, Console()), folder, Ports.free(), settings)
+    supervisor = launch(folder, services, start_seconds=settings.start_seconds, attached=True)
     try:
         yield wait_until_ready(folder, supervisor, lambda _: None)
     finally:
@@ -76,14 +78,14 @@ def test_acknowledged_writes_survive_and_no_process_does(
 ) -> None:
     """Everything is killed right after the last answer; later, only the supervisor is."""
     folder = StackFolder(tmp_path)
-    with started(folder) as state:
+    with started(folder, SMALL) as state:
         for number in range(WRITES):
             index_document(http, state, number)
             put_patient(http, state, number)
         kill_all(folder.read())
         assert folder.read().phase is Phase.STOPPED
 
-    with started(folder) as state:
+    with started(folder, OFFLINE) as state:
         elasticsearch = state.services["elasticsearch"].url
         fhir = state.services["fhir"].url
         for number in range(WRITES):

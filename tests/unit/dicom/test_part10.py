@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from pydicom.datadict import keyword_for_tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -182,10 +183,12 @@ def test_wrong_values_stay_text_and_are_found() -> None:
 
 
 def test_number_of_impossible_length_is_kept_as_unknown() -> None:
-    record = read(with_elements(element(0x00280106, b"US", b"abc")))
+    data = with_elements(element(0x00280106, b"US", b"abc"))
+    record = read(data)
 
     assert record.attributes["00280106"] == {"vr": "UN", "InlineBinary": "YWJj"}
     assert "00280106" in findings_of(record)
+    assert "00280106" in read(data, inline_bytes=2).bulk
 
 
 def test_binary_value_beyond_the_limit_is_a_bulk_value() -> None:
@@ -233,6 +236,14 @@ def test_unknown_vr_of_a_standard_attribute_is_looked_up() -> None:
     record = read(with_elements(element(0x00281050, b"UN", b"40\\80 ")))
 
     assert record.attributes["00281050"] == {"vr": "DS", "Value": [40.0, 80.0]}
+
+
+def test_unknown_value_that_is_not_of_the_dictionary_vr_stays_unknown() -> None:
+    record = read(with_elements(element(0x00081030, b"UN", b"\xff\xfe\xfd\xfc")))
+    number = read(with_elements(element(0x00280106, b"UN", b"abc")))
+
+    assert record.attributes["00081030"] == {"vr": "UN", "InlineBinary": "//79/A=="}
+    assert number.attributes["00280106"] == {"vr": "UN", "InlineBinary": "YWJj"}
 
 
 def test_private_vr_comes_from_the_dictionary_of_its_creator() -> None:
@@ -291,6 +302,58 @@ def test_character_set_of_an_item_is_its_own() -> None:
     assert first["0040A730"]["Value"][0]["00080104"]["Value"] == [LUXEMBOURG]
     assert second["00080104"]["Value"] == ["Διονυσιος"]
     assert first["00080005"] == {"vr": "CS", "Value": ["ISO_IR 144"]}
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        0x00080005, 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280100, 0x00280103,
+        0x00283002, 0x00290010, 0x7FE00001,
+    ],
+)  # fmt: skip
+def test_sequence_where_a_value_is_expected_does_no_harm(tag: int) -> None:
+    """Every attribute that reading itself looks at may come with any VR."""
+    overrides: dict[str, Any] = {keyword_for_tag(tag) or "StudyID": None}
+    whole = make_instance(**overrides)
+    at = whole.index(b"\x08\x00\x16\x00UI")
+    sequence = element(tag, b"SQ", item(element(0x00080100, b"SH", b"CODE")))
+    used = element(0x00291001, b"UN", b"ab") + element(0x00283006, b"UN", b"ab")
+    record = read(whole[:at] + sequence + used + whole[at:])
+
+    assert record.attributes[f"{tag:08X}"]["vr"] == "SQ"
+
+
+def test_un_that_keeps_the_encoding_around_it_is_read() -> None:
+    """PS3.5 §6.2.2 wants Implicit VR within UN; some writers only change the VR."""
+    inner = item(element(0x00080100, b"SH", b"CODE"))
+    record = read(with_elements(element(0x00291005, b"UN", inner, UNDEFINED) + SEQUENCE_END))
+
+    assert record.attributes["00291005"]["Value"] == [{"00080100": {"vr": "SH", "Value": ["CODE"]}}]
+
+
+def test_element_in_an_implicit_header_within_an_explicit_data_set_is_read() -> None:
+    header = struct.pack("<HHI", 0x0008, 0x1030, 4) + b"TEXT"
+    sequence = struct.pack("<HHI", 0x0040, 0xA730, UNDEFINED) + item(
+        struct.pack("<HHI", 0x0008, 0x0100, 4) + b"CODE"
+    )
+    record = read(with_elements(header + sequence + SEQUENCE_END))
+
+    assert record.attributes["00081030"] == {"vr": "LO", "Value": ["TEXT"]}
+    assert record.attributes["0040A730"]["Value"] == [{"00080100": {"vr": "SH", "Value": ["CODE"]}}]
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_empty_sequence_within_a_sequence_is_read(syntax: str, *, undefined: bool) -> None:
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    end = struct.pack(f"{order}HHI", 0xFFFE, 0xE0DD, 0) if undefined else b""
+    length = UNDEFINED if undefined else 0
+    inner = element(0x0040A730, b"SQ", end, length, order=order)
+    outer = item(inner, order=order)
+    value = element(0x0040A730, b"SQ", outer + end, length or len(outer), order=order)
+    record = read(make_instance(transfer_syntax=syntax, PixelData=None) + value)
+
+    assert record.attributes["0040A730"]["Value"] == [{"0040A730": {"vr": "SQ"}}]
 
 
 def test_depth_up_to_the_limit_is_read() -> None:

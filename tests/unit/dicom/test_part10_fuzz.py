@@ -104,7 +104,7 @@ def test_truncation_at_every_byte_never_escapes(seed: int) -> None:
         judged(SEEDS[seed][:length])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(st.sampled_from(SEEDS), MUTATIONS)
 def test_mutated_object_never_escapes(
     seed: bytes, mutations: list[tuple[str, int, int, bytes]]

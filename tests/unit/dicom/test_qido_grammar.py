@@ -278,6 +278,32 @@ def test_too_many_uids_are_refused() -> None:
         parse(("StudyInstanceUID", uids))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PatientID", "*a" + "?" * 20 + "b*"),
+        ("PatientID", "*" + "a?" * 64 + "*"),
+        ("PatientID", "a" * 2000 + "*"),
+        ("00190010.00080100", "x"),
+        (".".join(["00400275"] * 100), "x"),
+    ],
+)
+def test_query_that_would_cost_too_much_is_refused(name: str, value: str) -> None:
+    with pytest.raises(BadQuery) as caught:
+        parse((name, value))
+
+    assert len(caught.value.message) < 200
+
+
+def test_private_creator_that_is_too_long_is_refused() -> None:
+    with pytest.raises(BadQuery, match="too long"):
+        parse(("00191001", "x"), ("00190010", "A" * 65))
+
+
+def test_run_of_asterisks_is_one() -> None:
+    assert matching("PatientID", "**a***b**") == Wildcard("*a*b*")
+
+
 def test_scope_of_the_url_gives_keys() -> None:
     study, series = scope_keys(Scope("1.2", "1.3"))
 

@@ -87,3 +87,10 @@ def test_lock_ends_with_its_process(tmp_path: Path) -> None:
         holder.wait()
 
         assert not is_held(lock)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"phase": "ready"}'])
+def test_state_that_cannot_be_read_is_no_stack(folder: StackFolder, content: str) -> None:
+    (folder.path / "stack.json").write_text(content)
+
+    assert folder.read() == StackState(Phase.STOPPED)

@@ -13,11 +13,12 @@ import pytest
 
 from app.errors import AlreadyUp, StartFailed
 from app.local import watched
+from app.local.locks import exclusive
 from app.local.ports import free_ports
 from app.local.service import Service
-from app.local.stack import launch, require_startable, take_down, wait_until_ready
+from app.local.stack import end_leftovers, launch, make_startable, take_down, wait_until_ready
 from app.local.state import Phase, ProcessMark, StackFolder, StackState
-from app.local.supervisor import Supervisor, end_leftovers
+from app.local.supervisor import Supervisor
 
 PATIENCE_SECONDS = 30
 
@@ -144,6 +145,29 @@ def test_killed_service_is_started_again(folder: StackFolder) -> None:
         assert folder.read().services["a"].mark != before.mark
 
 
+def test_service_that_comes_back_without_answering_is_started_once_more(
+    folder: StackFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "HUNG_SECONDS", 0.3)
+    runs = folder.path / "runs"
+    second_is_mute = (
+        "import pathlib, time\n"
+        f"runs = pathlib.Path({str(runs)!r})\n"
+        "number = len(runs.read_text()) + 1 if runs.exists() else 1\n"
+        "runs.write_text('x' * number)\n"
+        "if number == 2: time.sleep(600)\n"
+    )
+    service = a_service(folder, "a", second_is_mute + SERVER)
+    with launched_in_process(folder, service):
+        assert eventually(lambda: folder.read().services.get("a") is not None)
+        assert eventually(lambda: folder.read().services["a"].phase is Phase.READY)
+        mark = folder.read().services["a"].mark
+        assert mark is not None
+        psutil.Process(mark.pid).kill()
+
+        assert eventually(lambda: runs.read_text() == "xxx")
+
+
 def test_service_that_does_not_listen_to_reason_is_killed(folder: StackFolder) -> None:
     with launched(folder, a_service(folder, "a", DEAF, stop_seconds=0.2)) as supervisor:
         running = processes(wait_until_ready(folder, supervisor, lambda _: None))
@@ -176,16 +200,20 @@ def test_running_stack_refuses_a_second_on_its_data(folder: StackFolder) -> None
         wait_until_ready(folder, supervisor, lambda _: None)
 
         with pytest.raises(AlreadyUp, match="coregister down"):
-            require_startable(folder)
+            make_startable(folder)
 
 
-def test_leftover_of_a_killed_supervisor_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.local.supervisor.LEFTOVER_SECONDS", 0.2)
+def test_leftover_of_a_killed_supervisor_is_ended(
+    folder: StackFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.local.stack.LEFTOVER_SECONDS", 0.2)
     with subprocess.Popen([sys.executable, "-c", SILENT]) as leftover:
         mark = ProcessMark.of(leftover.pid)
-        assert mark is not None
+        folder.write(StackState(Phase.READY, supervisor=mark))
 
-        end_leftovers({"a": mark})
+        end_leftovers(folder)
+
+        assert mark is not None
 
         assert mark.process() is None
 
@@ -215,10 +243,15 @@ def test_full_log_is_put_aside_once(folder: StackFolder, monkeypatch: pytest.Mon
 def launched_in_process(folder: StackFolder, service: Service) -> Iterator[None]:
     """Run a supervisor in a thread, where a test can reach its numbers."""
     supervisor = Supervisor(folder, [service], start_seconds=PATIENCE_SECONDS)
-    thread = threading.Thread(target=supervisor.run)
+    thread = threading.Thread(target=_run_locked, args=(supervisor, folder))
     thread.start()
     try:
         yield
     finally:
         supervisor.stop()
         thread.join(PATIENCE_SECONDS)
+
+
+def _run_locked(supervisor: Supervisor, folder: StackFolder) -> None:
+    with exclusive(folder.lock):
+        supervisor.run()

@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import IndexUnavailable
 from app.stores.elasticsearch import Write, WriteResult
-from app.stores.lane import Lane
+from app.stores.lane import Lane, Lookup
 
 
 class SlowIndex:
@@ -77,3 +77,30 @@ async def test_one_who_goes_away_does_not_disturb_the_others() -> None:
         await gone
     index.go.set()
     assert [r.status for r in await stays] == [2]
+
+
+class Documents:
+    """Answers look-ups; counts the requests."""
+
+    def __init__(self, documents: dict[str, dict[str, str]]) -> None:
+        self.documents = documents
+        self.requests = 0
+
+    async def get_many(
+        self, name: str, ids: Sequence[str], *, fields: Sequence[str]
+    ) -> dict[str, dict[str, str]]:
+        assert (name, fields) == ("instances", ["sha256"])
+        self.requests += 1
+        await asyncio.sleep(0.001)
+        return {key: self.documents[key] for key in ids if key in self.documents}
+
+
+async def test_look_ups_share_requests_and_each_gets_its_own() -> None:
+    index = Documents({str(n): {"sha256": f"digest {n}"} for n in range(0, 100, 2)})
+    lookup = Lookup(index, "instances", fields=["sha256"])  # type: ignore[arg-type]
+    found = await asyncio.gather(*(lookup.get([str(n), str(n + 1)]) for n in range(99)))
+
+    for n, each in enumerate(found):
+        even = n + n % 2
+        assert each == ({str(even): {"sha256": f"digest {even}"}} if even < 100 else {})
+    assert index.requests <= 3

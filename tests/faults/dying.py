@@ -1,0 +1,130 @@
+"""A Coregister in a process of its own that dies, or whose stores fail, at a chosen call of the write path.
+
+Run by `tests/faults/test_crash_points.py`. The process ends by `os._exit`, so nothing is finished or
+cleaned up: what is left is what a crash leaves.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from app import logs
+from app.errors import BlobsUnavailable, CoregisterError, FhirUnavailable, IndexUnavailable
+from app.main import compose
+from app.settings import Settings
+from app.stores.blobs import LocalBlobs
+from app.stores.elasticsearch import ElasticsearchIndex
+from app.stores.hapi import HapiStore
+from app.web.state import State
+
+STEPS: tuple[tuple[type, str, type[CoregisterError]], ...] = (
+    (LocalBlobs, "put", BlobsUnavailable),
+    (LocalBlobs, "read", BlobsUnavailable),
+    (LocalBlobs, "delete", BlobsUnavailable),
+    (ElasticsearchIndex, "get_many", IndexUnavailable),
+    (ElasticsearchIndex, "search", IndexUnavailable),
+    (ElasticsearchIndex, "bulk", IndexUnavailable),
+    (HapiStore, "read", FhirUnavailable),
+    (HapiStore, "find_patient", FhirUnavailable),
+    (HapiStore, "commit", FhirUnavailable),
+)
+DIED = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to go wrong: at which call of a step, before or after its effect."""
+
+    call: int | None = None  # counted from 0; None: nothing goes wrong
+    after: bool = False
+    step: str | None = None  # count only calls of this name
+    dies: bool = True  # else the store fails once and all goes on
+    at_start: bool = False  # count while what an earlier crash left is cleared up
+
+
+WELL = Plan()
+
+
+@dataclass(slots=True)
+class Fate:
+    """Counts the calls and lets the planned one go wrong."""
+
+    plan: Plan
+    armed: bool = False
+    calls: int = 0
+
+    def strikes(self, step: str) -> bool:
+        """Count a call; tell whether it is the one."""
+        if not self.armed or self.plan.step not in (None, step):
+            return False
+        self.calls += 1
+        return self.calls - 1 == self.plan.call
+
+    def strike(self, error: type[CoregisterError]) -> None:
+        """Let it go wrong."""
+        if self.plan.dies:
+            os._exit(DIED)
+        raise error("It was made to fail.", retry_after=1)
+
+    def wrap(self, kind: type, name: str, error: type[CoregisterError]) -> None:
+        """Put this fate before and after a method."""
+        method: Callable[..., Awaitable[Any]] = getattr(kind, name)
+
+        async def fated(*args: Any, **kwargs: Any) -> Any:
+            struck = self.strikes(name)
+            if struck and not self.plan.after:
+                self.strike(error)
+            result = await method(*args, **kwargs)
+            if struck:
+                self.strike(error)
+            return result
+
+        setattr(kind, name, fated)
+
+
+def run(
+    settings: Mapping[str, Any],
+    requests: Sequence[Sequence[bytes]],
+    plan: Plan,
+    report: Connection,
+) -> None:
+    """Store the requests, all at once; report (request, [stored or not]) of each, and the calls."""
+    logs.configure("error")
+    asyncio.run(_run(Settings(**settings), requests, plan, report))
+
+
+async def _run(
+    settings: Settings, requests: Sequence[Sequence[bytes]], plan: Plan, report: Connection
+) -> None:
+    fate = Fate(plan, armed=plan.at_start)
+    for kind, name, error in STEPS:
+        fate.wrap(kind, name, error)
+
+    async def request(state: State, number: int, parts: Sequence[bytes]) -> None:
+        report.send((number, await _store(state, parts)))
+
+    async with compose(settings, CollectorRegistry()) as state:
+        fate.armed = not plan.at_start
+        await asyncio.gather(*(request(state, n, parts) for n, parts in enumerate(requests)))
+    report.send(("calls", fate.calls))
+
+
+async def _store(state: State, parts: Sequence[bytes]) -> list[bool]:
+    """Do what the STOW handler does; return which parts are acknowledged."""
+    intake = state["store"].intake()
+    try:
+        for part in parts:
+            intake.begin()
+            await intake.write(part)
+            await intake.end()
+        outcomes = await state["store"].store(await intake.finish())
+    except CoregisterError:
+        return [False for _ in parts]
+    finally:
+        await intake.discard()
+    return [outcome.error is None for outcome in outcomes]

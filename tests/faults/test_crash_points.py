@@ -1,0 +1,215 @@
+"""A crash before and after each call of the write path, and of recovery: everything agrees afterwards (P1, P2).
+
+Each crash hits a real process of its own on real stores. The next start clears up, then the stores are compared
+past Coregister; what was acknowledged is there, and sending everything again succeeds and counts nothing twice.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+from pydicom.uid import generate_uid
+
+from tests.agreement import Archive, assert_agreement
+from tests.conftest import Stack
+from tests.corpus import make_instance
+from tests.faults import dying
+from tests.faults.dying import DIED, WELL, Plan
+from tests.server import drop_indices
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+MOST_CALLS = 60  # more than any scenario makes: a bound for the search of the last one
+Requests = list[list["Instance"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An object, and the UIDs by which it is looked for."""
+
+    study: str
+    sop: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one process ended."""
+
+    died: bool
+    answered: dict[int, list[bool]]  # request -> acknowledged or not
+    calls: int | None
+
+
+@dataclass(slots=True)
+class Site:
+    """Stores on which one process after the other is started."""
+
+    archive: Archive
+    context: ForkServerContext
+    sent: set[str] = field(default_factory=set)  # Study Instance UIDs
+    acknowledged: dict[str, bytes] = field(default_factory=dict)  # by SOP Instance UID
+
+    def live(self, requests: Requests, plan: Plan = WELL) -> Ending:
+        """Start a Coregister, let it store the requests, and let it end as planned."""
+        settings = {
+            "elasticsearch_url": self.archive.elasticsearch_url,
+            "index_prefix": self.archive.prefix,
+            "fhir_url": self.archive.fhir_url,
+            "blobs": self.archive.blobs.as_uri(),
+            "warm_up": False,
+        }
+        parts = [[instance.data for instance in request] for request in requests]
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=dying.run, args=(settings, parts, plan, theirs))
+        process.start()
+        theirs.close()
+        told = dict(iter_until_closed(ours))
+        process.join()
+        assert process.exitcode in (0, DIED)
+        calls = told.pop("calls", None)
+        self.sent |= {each.study for request in requests for each in request}
+        for number, stored in told.items():
+            for instance, well in zip(requests[number], stored, strict=True):
+                if well:
+                    self.acknowledged[instance.sop] = instance.data
+        return Ending(process.exitcode == DIED, told, calls)
+
+    def assert_agreement(self) -> None:
+        """Assert that all stores agree, and hold what was acknowledged."""
+        assert_agreement(
+            self.archive, studies=self.sent, stored=self.acknowledged, orphan_blobs=True
+        )
+
+
+def iter_until_closed(connection: object) -> Iterator[tuple[object, object]]:
+    while True:
+        try:
+            yield connection.recv()  # type: ignore[attr-defined]
+        except EOFError:
+            return
+
+
+@pytest.fixture(scope="session")
+def context() -> ForkServerContext:
+    """A server that forks processes which have everything imported."""
+    found = get_context("forkserver")
+    found.set_forkserver_preload(["tests.faults.dying"])
+    return found
+
+
+@pytest.fixture
+def site(stack: Stack, tmp_path: Path, context: ForkServerContext) -> Iterator[Site]:
+    prefix = f"t{uuid.uuid4().hex[:10]}"
+    blobs = tmp_path / "blobs"
+    yield Site(Archive(stack.elasticsearch_url, prefix, stack.fhir_url, blobs), context)
+    drop_indices(stack.elasticsearch_url, prefix)
+
+
+def instance(study: str, series: str) -> Instance:
+    sop = generate_uid()
+    data = make_instance(
+        StudyInstanceUID=study,
+        SeriesInstanceUID=series,
+        SOPInstanceUID=sop,
+        PatientID=f"crash-{study[-12:]}",
+    )
+    return Instance(study, sop, data)
+
+
+def into_new_study(_: Site) -> Requests:
+    """Two instances of a new study, of a new patient."""
+    study, series = generate_uid(), generate_uid()
+    return [[instance(study, series), instance(study, series)]]
+
+
+def into_known_study(site: Site) -> Requests:
+    """An instance of a known series, one of a new series, and one that is stored already."""
+    study, series = generate_uid(), generate_uid()
+    before = [instance(study, series) for _ in range(2)]
+    assert site.live([before]).answered == {0: [True, True]}
+    return [[instance(study, series), before[0], instance(study, generate_uid())]]
+
+
+def several_at_once(_: Site) -> Requests:
+    """Three requests at once: two into one study, and one of two studies."""
+    study, other, series = generate_uid(), generate_uid(), generate_uid()
+    return [
+        [instance(study, series)],
+        [instance(study, series), instance(study, generate_uid())],
+        [instance(study, generate_uid()), instance(other, generate_uid())],
+    ]
+
+
+SCENARIOS = [into_new_study, into_known_study, several_at_once]
+
+
+def clear_up_and_send_again(site: Site, sent: Sequence[Requests]) -> None:
+    """Start anew, compare; send everything once more, compare again."""
+    site.live([])
+    site.assert_agreement()
+    everything = [request for requests in sent for request in requests]
+    ending = site.live(everything)
+    assert not ending.died
+    assert all(all(stored) for stored in ending.answered.values())
+    assert len(ending.answered) == len(everything)
+    site.assert_agreement()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_crash_at_any_call_of_storing_leaves_what_recovery_clears_up(
+    site: Site, scenario: object, after: bool
+) -> None:
+    sent: list[Requests] = []
+    for call in range(MOST_CALLS):
+        sent.append(scenario(site))  # type: ignore[operator]
+        if not site.live(sent[-1], Plan(call, after)).died:
+            break  # there is no such call any more
+    assert 6 <= call < MOST_CALLS
+    clear_up_and_send_again(site, sent)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        Plan(0, step="commit"),  # objects and intent are durable, nothing is linked
+        Plan(0, after=True, step="commit"),  # linked in FHIR, not in the index
+        Plan(1, after=True, step="bulk"),  # in the index, the intent is still there
+    ],
+    ids=["not linked", "linked", "indexed"],
+)
+def test_a_crash_at_any_call_of_recovery_is_recovered_from(
+    site: Site, first: Plan, after: bool
+) -> None:
+    sent: list[Requests] = []
+    for call in range(MOST_CALLS):
+        sent.append(into_known_study(site))
+        assert site.live(sent[-1], first).died
+        if not site.live([], Plan(call, after, at_start=True)).died:
+            break
+    assert 3 <= call < MOST_CALLS
+    clear_up_and_send_again(site, sent)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_store_that_fails_at_any_call_does_no_harm(
+    site: Site, scenario: object, after: bool
+) -> None:
+    """The process lives on; the client gets an error or a success, and either is true."""
+    sent: list[Requests] = []
+    for call in range(MOST_CALLS):
+        sent.append(scenario(site))  # type: ignore[operator]
+        ending = site.live(sent[-1], Plan(call, after, dies=False))
+        assert not ending.died
+        assert len(ending.answered) == len(sent[-1])
+        if ending.calls is not None and ending.calls <= call:
+            break
+    assert 6 <= call < MOST_CALLS
+    clear_up_and_send_again(site, sent)
