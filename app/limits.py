@@ -40,7 +40,7 @@ class Limits(BaseSettings):
 
     # ---- one instance
     nesting_depth: int = Field(32, le=64, description="Deepest nesting of sequences.")
-    elements: int = Field(5_000_000, description="Most data elements of one instance.")
+    elements: int = Field(2_000_000, description="Most data elements of one instance.")
     frames: int = Field(
         500_000, description="Most frames of one instance that can be retrieved one by one."
     )

@@ -87,31 +87,30 @@ class Fate:
         setattr(kind, name, fated)
 
 
-def run(
-    settings: Mapping[str, Any],
-    requests: Sequence[Sequence[bytes]],
-    plan: Plan,
-    report: Connection,
-) -> None:
-    """Store the requests, all at once; report (request, [stored or not]) of each, and the calls."""
+Act = tuple[Sequence[Sequence[bytes]], Plan]  # requests that are sent at once, and what goes wrong
+
+
+def run(settings: Mapping[str, Any], acts: Sequence[Act], report: Connection) -> None:
+    """Go through the acts; report ((act, request), [stored or not]), and (act, calls) of each."""
     logs.configure("error")
-    asyncio.run(_run(Settings(**settings), requests, plan, report))
+    asyncio.run(_run(Settings(**settings), acts, report))
 
 
-async def _run(
-    settings: Settings, requests: Sequence[Sequence[bytes]], plan: Plan, report: Connection
-) -> None:
-    fate = Fate(plan, armed=plan.at_start)
+async def _run(settings: Settings, acts: Sequence[Act], report: Connection) -> None:
+    fate = Fate(acts[0][1], armed=acts[0][1].at_start)
     for kind, name, error in STEPS:
         fate.wrap(kind, name, error)
 
-    async def request(state: State, number: int, parts: Sequence[bytes]) -> None:
-        report.send((number, await _store(state, parts)))
+    async def request(state: State, act: int, number: int) -> None:
+        report.send(((act, number), await _store(state, acts[act][0][number])))
 
     async with compose(settings, CollectorRegistry()) as state:
-        fate.armed = not plan.at_start
-        await asyncio.gather(*(request(state, n, parts) for n, parts in enumerate(requests)))
-    report.send(("calls", fate.calls))
+        for act, (requests, plan) in enumerate(acts):
+            if not plan.at_start:
+                fate.plan, fate.armed, fate.calls = plan, True, 0
+            await asyncio.gather(*(request(state, act, n) for n in range(len(requests))))
+            fate.armed = False
+            report.send((act, fate.calls))
 
 
 async def _store(state: State, parts: Sequence[bytes]) -> list[bool]:

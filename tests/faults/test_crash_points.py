@@ -4,12 +4,15 @@ Each crash hits a real process of its own on real stores. The next start clears 
 past Coregister; what was acknowledged is there, and sending everything again succeeds and counts nothing twice.
 """
 
+import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.uid import generate_uid
@@ -24,7 +27,6 @@ from tests.server import drop_indices
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 MOST_CALLS = 60  # more than any scenario makes: a bound for the search of the last one
-Requests = list[list["Instance"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,17 @@ class Instance:
     data: bytes
 
 
+Requests = list[list[Instance]]  # sent at once
+Scenario = Callable[["Site"], Requests]
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How one process ended."""
 
     died: bool
-    answered: dict[int, list[bool]]  # request -> acknowledged or not
-    calls: int | None
+    answered: dict[tuple[int, int], list[bool]]  # (act, request) -> acknowledged or not
+    calls: dict[int, int]  # of each act
 
 
 @dataclass(slots=True)
@@ -56,6 +62,10 @@ class Site:
 
     def live(self, requests: Requests, plan: Plan = WELL) -> Ending:
         """Start a Coregister, let it store the requests, and let it end as planned."""
+        return self.live_through([(requests, plan)])
+
+    def live_through(self, acts: Sequence[tuple[Requests, Plan]]) -> Ending:
+        """Start a Coregister and let it go through the acts, one after the other."""
         settings = {
             "elasticsearch_url": self.archive.elasticsearch_url,
             "index_prefix": self.archive.prefix,
@@ -63,21 +73,31 @@ class Site:
             "blobs": self.archive.blobs.as_uri(),
             "warm_up": False,
         }
-        parts = [[instance.data for instance in request] for request in requests]
+        bytes_only = [([[i.data for i in r] for r in requests], plan) for requests, plan in acts]
         ours, theirs = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=dying.run, args=(settings, parts, plan, theirs))
+        process = self.context.Process(target=dying.run, args=(settings, bytes_only, theirs))
         process.start()
         theirs.close()
-        told = dict(iter_until_closed(ours))
+        told = dict(until_closed(ours))
         process.join()
         assert process.exitcode in (0, DIED)
-        calls = told.pop("calls", None)
-        self.sent |= {each.study for request in requests for each in request}
-        for number, stored in told.items():
-            for instance, well in zip(requests[number], stored, strict=True):
-                if well:
-                    self.acknowledged[instance.sop] = instance.data
-        return Ending(process.exitcode == DIED, told, calls)
+        answered = {key: each for key, each in told.items() if isinstance(key, tuple)}
+        self._note(acts, answered)
+        calls = {key: each for key, each in told.items() if isinstance(key, int)}
+        return Ending(process.exitcode == DIED, answered, calls)
+
+    def _note(
+        self,
+        acts: Sequence[tuple[Requests, Plan]],
+        answered: Mapping[tuple[int, int], Sequence[bool]],
+    ) -> None:
+        for act, (requests, _) in enumerate(acts):
+            for number, request in enumerate(requests):
+                self.sent |= {instance.study for instance in request}
+                stored = answered.get((act, number), [False] * len(request))
+                for instance, well in zip(request, stored, strict=True):
+                    if well:
+                        self.acknowledged[instance.sop] = instance.data
 
     def assert_agreement(self) -> None:
         """Assert that all stores agree, and hold what was acknowledged."""
@@ -86,12 +106,10 @@ class Site:
         )
 
 
-def iter_until_closed(connection: object) -> Iterator[tuple[object, object]]:
-    while True:
-        try:
-            yield connection.recv()  # type: ignore[attr-defined]
-        except EOFError:
-            return
+def until_closed(connection: Connection) -> Iterator[tuple[Any, Any]]:
+    with contextlib.suppress(EOFError):
+        while True:
+            yield connection.recv()
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +149,7 @@ def into_known_study(site: Site) -> Requests:
     """An instance of a known series, one of a new series, and one that is stored already."""
     study, series = generate_uid(), generate_uid()
     before = [instance(study, series) for _ in range(2)]
-    assert site.live([before]).answered == {0: [True, True]}
+    assert site.live([before]).answered == {(0, 0): [True, True]}
     return [[instance(study, series), before[0], instance(study, generate_uid())]]
 
 
@@ -143,9 +161,6 @@ def several_at_once(_: Site) -> Requests:
         [instance(study, series), instance(study, generate_uid())],
         [instance(study, generate_uid()), instance(other, generate_uid())],
     ]
-
-
-SCENARIOS = [into_new_study, into_known_study, several_at_once]
 
 
 def clear_up_and_send_again(site: Site, sent: Sequence[Requests]) -> None:
@@ -160,21 +175,28 @@ def clear_up_and_send_again(site: Site, sent: Sequence[Requests]) -> None:
     site.assert_agreement()
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    ("scenario", "after"),
+    # one call follows the other, except where requests come at once: after one is before the next
+    [
+        (into_new_study, True),
+        (into_known_study, True),
+        (several_at_once, True),
+        (several_at_once, False),
+    ],
+)
 def test_a_crash_at_any_call_of_storing_leaves_what_recovery_clears_up(
-    site: Site, scenario: object, after: bool
+    site: Site, scenario: Scenario, *, after: bool
 ) -> None:
     sent: list[Requests] = []
     for call in range(MOST_CALLS):
-        sent.append(scenario(site))  # type: ignore[operator]
+        sent.append(scenario(site))
         if not site.live(sent[-1], Plan(call, after)).died:
             break  # there is no such call any more
     assert 6 <= call < MOST_CALLS
     clear_up_and_send_again(site, sent)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "first",
     [
@@ -184,32 +206,27 @@ def test_a_crash_at_any_call_of_storing_leaves_what_recovery_clears_up(
     ],
     ids=["not linked", "linked", "indexed"],
 )
-def test_a_crash_at_any_call_of_recovery_is_recovered_from(
-    site: Site, first: Plan, after: bool
-) -> None:
+def test_a_crash_at_any_call_of_recovery_is_recovered_from(site: Site, first: Plan) -> None:
     sent: list[Requests] = []
     for call in range(MOST_CALLS):
         sent.append(into_known_study(site))
         assert site.live(sent[-1], first).died
-        if not site.live([], Plan(call, after, at_start=True)).died:
+        if not site.live([], Plan(call, after=True, at_start=True)).died:
             break
     assert 3 <= call < MOST_CALLS
     clear_up_and_send_again(site, sent)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", [into_new_study, into_known_study, several_at_once])
 def test_a_store_that_fails_at_any_call_does_no_harm(
-    site: Site, scenario: object, after: bool
+    site: Site, scenario: Scenario, *, after: bool
 ) -> None:
     """The process lives on; the client gets an error or a success, and either is true."""
-    sent: list[Requests] = []
-    for call in range(MOST_CALLS):
-        sent.append(scenario(site))  # type: ignore[operator]
-        ending = site.live(sent[-1], Plan(call, after, dies=False))
-        assert not ending.died
-        assert len(ending.answered) == len(sent[-1])
-        if ending.calls is not None and ending.calls <= call:
-            break
-    assert 6 <= call < MOST_CALLS
-    clear_up_and_send_again(site, sent)
+    calls = site.live(scenario(site)).calls[0]
+    assert 6 <= calls < MOST_CALLS
+    acts = [(scenario(site), Plan(call, after, dies=False)) for call in range(calls)]
+    ending = site.live_through(acts)
+    assert not ending.died
+    assert len(ending.answered) == sum(len(requests) for requests, _ in acts)
+    clear_up_and_send_again(site, [requests for requests, _ in acts])

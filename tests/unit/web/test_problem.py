@@ -54,6 +54,6 @@ async def test_a_handler_lets_foreign_errors_pass(handler: object) -> None:
 
 
 def test_every_error_can_be_answered() -> None:
-    kinds = [CoregisterError, *CoregisterError.__subclasses__()]
+    kinds: list[type[CoregisterError]] = [CoregisterError, *CoregisterError.__subclasses__()]
 
     assert all(problem(kind.status, "x").status_code == kind.status for kind in kinds)

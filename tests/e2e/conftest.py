@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.agreement import Archive, assert_agreement
+from tests.conftest import Stack
+from tests.server import STOPPED, Server
+
+
+@pytest.fixture(scope="session")
+def server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One Coregister for the clients of others."""
+    running = Server(tmp_path_factory.mktemp("e2e"), stack.elasticsearch_url, stack.fhir_url)
+    running.start()
+    try:
+        yield running
+        assert running.stop() in STOPPED
+        assert_agreement(
+            Archive(stack.elasticsearch_url, running.index_prefix, stack.fhir_url, running.blobs)
+        )
+    finally:
+        running.discard()
