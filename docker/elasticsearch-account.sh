@@ -12,4 +12,4 @@ put role/coregister '{
     "cluster": ["monitor"],
     "indices": [{"names": ["coregister-*"], "privileges": ["all"]}]
 }'
-put user/coregister '{"password": "'"$ELASTICSEARCH_COREGISTER_PASSWORD"'", "roles": ["coregister"]}'
+put user/coregister '{"password": "'"$ELASTICSEARCH_ACCOUNT_PASSWORD"'", "roles": ["coregister"]}'

@@ -105,7 +105,9 @@ def _disagreements(
     yield from _of_blobs(archive, instances, orphan_blobs)
     studies, series = archive.documents("studies"), archive.documents("series")
     by_study = Counter(each["study_instance_uid"] for each in instances.values())
-    by_series = Counter(each["series_instance_uid"] for each in instances.values())
+    by_series = Counter(
+        f"{each['study_instance_uid']}/{each['series_instance_uid']}" for each in instances.values()
+    )
     if by_study.keys() != studies.keys():
         yield f"study documents: {sorted(by_study.keys() ^ studies.keys())}"
     if by_series.keys() != series.keys():
@@ -150,7 +152,7 @@ def _of_study(
     listed = [i["uid"] for each in resource["series"] for i in each.get("instance", ())]
     if listed:
         facts["list"] = (sorted(listed), sorted(own))
-    newer = [u for u in counted if series[u]["fhir"]["imaging_study_version"] > version]
+    newer = [u for u in counted if series[f"{uid}/{u}"]["fhir"]["imaging_study_version"] > version]
     facts["series newer than their study"] = (newer, [])
     yield from (f"study {uid}: {n}: {a} != {b}" for n, (a, b) in facts.items() if a != b)
 

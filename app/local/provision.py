@@ -86,12 +86,12 @@ def _central() -> str:
 
 def _download(jars: JarCache, missing: Sequence[Jar], repository: str, console: Console) -> None:
     columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TextColumn("{task.description}"), BarColumn(24), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(
-            f"Downloading Elasticsearch and HAPI FHIR ({len(missing)} files, once)",
+            f"Downloading {len(missing)} jars",
             total=sum(jar.size for jar in missing),
             completed=jars.already(missing),
         )

@@ -57,19 +57,25 @@ class Snapshots:
 
     async def with_series(self, snapshot: Snapshot, series: Iterable[str]) -> Snapshot:
         """Return the snapshot with the documents of these series. Raises IndexUnavailable."""
-        missing = [uid for uid in set(series) if uid not in snapshot.series]
+        study = snapshot.study_instance_uid
+        missing = {uid: series_key(study, uid) for uid in series if uid not in snapshot.series}
         if not missing:
             return snapshot
-        found = (
-            {} if snapshot.imaging_study is None else await self._index.get_many(SERIES, missing)
-        )
+        found: dict[str, dict[str, Any]] = {}
+        if snapshot.imaging_study is not None:
+            found = await self._index.get_many(SERIES, list(missing.values()))
         return Snapshot(
-            snapshot.study_instance_uid,
+            study,
             snapshot.imaging_study,
             snapshot.version,
             snapshot.study,
-            {**snapshot.series, **{uid: found.get(uid) for uid in missing}},
+            {**snapshot.series, **{uid: found.get(key) for uid, key in missing.items()}},
         )
+
+
+def series_key(study_instance_uid: str, series_instance_uid: str) -> str:
+    """Return the id of a series' document; some senders use one series UID in several studies."""
+    return f"{study_instance_uid}/{series_instance_uid}"
 
 
 def advance(
@@ -123,7 +129,13 @@ def writes_of(after: Snapshot, added: Sequence[Prepared]) -> list[Write]:
     ]
     touched = {prepared.stored.record.series_instance_uid for prepared in added}
     writes += [
-        Write("index", SERIES, uid, after.series[uid], after.version)
+        Write(
+            "index",
+            SERIES,
+            series_key(after.study_instance_uid, uid),
+            after.series[uid],
+            after.version,
+        )
         for uid in touched
         if after.series[uid] is not None
     ]

@@ -34,10 +34,10 @@ async def retrieve_instances(request: Request[State]) -> Response:
     alternatives = accepted(request)
     offers = INSTANCE_OFFERS if target.sop_instance_uid else INSTANCE_OFFERS[:1]
     offer = choose(alternatives, offers)
+    alternatives = tuple(each for each in alternatives if each.covers(offer.media_type))
     retrieve = request.state["retrieve"]
     found = retrieve.instances(target)
-    first = await _first(found)
-    check_syntax(alternatives, first.transfer_syntax_uid)
+    first = await _first_wanted(found, alternatives)
     if not offer.multipart:
         content_type = f"application/dicom; transfer-syntax={first.transfer_syntax_uid}"
         return StreamingResponse(retrieve.stream(first), headers={"Content-Type": content_type})
@@ -53,10 +53,17 @@ def related(media_type: str, boundary: str) -> str:
     return f'multipart/related; type="{media_type}"; boundary={boundary}'
 
 
-async def _first(found: AsyncIterator[Located]) -> Located:
+async def _first_wanted(found: AsyncIterator[Located], alternatives: Sequence[Accepted]) -> Located:
+    """Return the first instance that can be sent as asked. Raises NotFound, NotAcceptable."""
+    refusal: Exception = NotFound("There is no such study, series or instance.")
     async for located in found:
-        return located
-    raise NotFound("There is no such study, series or instance.")
+        try:
+            check_syntax(alternatives, located.transfer_syntax_uid)
+        except NotAcceptable as error:
+            refusal = error
+        else:
+            return located
+    raise refusal
 
 
 def check_syntax(alternatives: Sequence[Accepted], stored: str) -> None:

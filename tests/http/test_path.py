@@ -219,3 +219,17 @@ def test_answers_are_json_of_the_exact_content_type(client: httpx.Client) -> Non
     for each in (answer, rows, client.get(f"/studies/{study}/metadata")):
         assert each.headers["content-type"] == "application/dicom+json"
     assert json.loads(rows.content)
+
+
+def test_a_series_uid_that_two_studies_use_does_not_mix_them(client: httpx.Client) -> None:
+    """Some senders do that; each study keeps its own series and counts."""
+    series, studies = generate_uid(), [generate_uid(), generate_uid()]
+    for study, count in zip(studies, (1, 2), strict=True):
+        for _ in range(count):
+            file = make_instance(StudyInstanceUID=study, SeriesInstanceUID=series)
+            assert store(client, file).status_code == 200
+
+    for study, count in zip(studies, (1, 2), strict=True):
+        (row,) = client.get(f"/studies/{study}/series").json()
+        assert values(row, "00201209") == [count]
+        assert len(client.get(f"/studies/{study}/series/{series}/metadata").json()) == count

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+HAPI: dict[str, Any] = yaml.safe_load((DOCKER / "hapi.yaml").read_text())
 CONDITIONS = {
     "unless-stopped": "service_healthy",
     "no": "service_completed_successfully",
@@ -152,14 +153,29 @@ def test_coregister_and_the_object_store_agree() -> None:
     assert garage["metadata_fsync"] is True, "acknowledged means durable"
 
 
-def test_fhir_searches_see_what_was_just_written() -> None:
-    fhir = SERVICES["fhir"]["environment"]
-    database = SERVICES["database"]["environment"]
+def test_the_fhir_server_keeps_its_data_in_the_database() -> None:
+    """A stock image that finds no such settings runs on a database in memory."""
+    fhir, database = SERVICES["fhir"]["environment"], SERVICES["database"]["environment"]
+    source = HAPI["spring"]["datasource"]
 
-    assert fhir["hapi.fhir.reuse_cached_search_results_millis"] == "0"
-    assert fhir["SPRING_DATASOURCE_URL"].endswith(f"//database:5432/{database['POSTGRES_DB']}")
-    assert fhir["SPRING_DATASOURCE_USERNAME"] == database["POSTGRES_USER"]
-    assert fhir["SPRING_DATASOURCE_PASSWORD"] == database["POSTGRES_PASSWORD"]
+    assert source["url"] == f"jdbc:postgresql://database:5432/{database['POSTGRES_DB']}"
+    assert source["username"] == database["POSTGRES_USER"]
+    assert fhir["POSTGRES_PASSWORD"] == database["POSTGRES_PASSWORD"]
+    assert "Postgres" in HAPI["spring"]["jpa"]["properties"]["hibernate"]["dialect"]
+    mounts = [volume.split(":") for volume in SERVICES["fhir"]["volumes"]]
+    assert fhir["SPRING_CONFIG_ADDITIONAL_LOCATION"] in {
+        f"file:{target}" for _, target, _ in mounts
+    }
+    placeholders = set(re.findall(r"\$\{(\w+)\}", (DOCKER / "hapi.yaml").read_text()))
+    assert placeholders <= fhir.keys()
+
+
+def test_the_fhir_server_is_the_one_that_the_tests_run_against_and_caches_no_search() -> None:
+    tested = re.search(r"<hapi\.version>(.*)</", (DOCKER / "hapi" / "pom.xml").read_text())
+
+    assert tested is not None
+    assert SERVICES["fhir"]["image"].startswith(f"hapiproject/hapi:v{tested[1]}-")
+    assert HAPI["hapi"]["fhir"]["reuse_cached_search_results_millis"] == 0
 
 
 def test_volumes_are_declared_used_and_mounted_files_exist() -> None:

@@ -38,9 +38,7 @@ class World:
         wanted = dict.fromkeys(series)
         return replace(snapshot, series={**wanted, **snapshot.series})
 
-    async def link(
-        self, before: Snapshot, added: Sequence[Prepared], *, marks: Any, confirmed: Any
-    ) -> Snapshot:
+    async def link(self, before: Snapshot, added: Sequence[Prepared], **_: Any) -> Snapshot:
         uids = [prepared.stored.record.sop_instance_uid for prepared in added]
         await asyncio.sleep(0.01)
         self.fail(uids)
