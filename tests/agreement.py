@@ -18,6 +18,7 @@ SETTLE_SECONDS = 20.0  # a list of instances may still be on its way, an intent 
 PAGE = 2_000
 
 Documents = dict[str, dict[str, Any]]
+Series = tuple[str, str]  # Study and Series Instance UID
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +104,17 @@ def _disagreements(
     if intents := archive.intents():
         yield f"{len(intents)} intents are left"
     yield from _of_blobs(archive, instances, orphan_blobs)
-    studies, series = archive.documents("studies"), archive.documents("series")
+    studies = archive.documents("studies")
+    series = {_series_of(each): each for each in archive.documents("series").values()}
     by_study = Counter(each["study_instance_uid"] for each in instances.values())
-    by_series = Counter(
-        f"{each['study_instance_uid']}/{each['series_instance_uid']}" for each in instances.values()
-    )
+    by_series = Counter(_series_of(each) for each in instances.values())
     if by_study.keys() != studies.keys():
         yield f"study documents: {sorted(by_study.keys() ^ studies.keys())}"
     if by_series.keys() != series.keys():
         yield f"series documents: {sorted(by_series.keys() ^ series.keys())}"
     for uid, document in series.items():
         if document["number_of_instances"] != by_series[uid]:
-            yield f"series {uid} counts {document['number_of_instances']} of {by_series[uid]}"
+            yield f"series {uid[1]} counts {document['number_of_instances']} of {by_series[uid]}"
     for uid in by_study.keys() | sent:
         yield from _of_study(archive.imaging_study(uid), uid, studies.get(uid), instances, series)
 
@@ -124,7 +124,7 @@ def _of_study(
     uid: str,
     study: Mapping[str, Any] | None,
     instances: Documents,
-    series: Documents,
+    series: Mapping[Series, Mapping[str, Any]],
 ) -> Iterator[str]:
     own = {sop: each for sop, each in instances.items() if each["study_instance_uid"] == uid}
     if resource is None or study is None:
@@ -152,9 +152,15 @@ def _of_study(
     listed = [i["uid"] for each in resource["series"] for i in each.get("instance", ())]
     if listed:
         facts["list"] = (sorted(listed), sorted(own))
-    newer = [u for u in counted if series[f"{uid}/{u}"]["fhir"]["imaging_study_version"] > version]
-    facts["series newer than their study"] = (newer, [])
+    versions = [
+        each["fhir"]["imaging_study_version"] for (of, _), each in series.items() if of == uid
+    ]
+    facts["series newer than their study"] = ([v for v in versions if v > version], [])
     yield from (f"study {uid}: {n}: {a} != {b}" for n, (a, b) in facts.items() if a != b)
+
+
+def _series_of(document: Mapping[str, Any]) -> Series:
+    return document["study_instance_uid"], document["series_instance_uid"]
 
 
 def _of_blobs(archive: Archive, instances: Documents, orphans: bool) -> Iterator[str]:

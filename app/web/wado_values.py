@@ -1,12 +1,19 @@
 """WADO-RS: frames and bulk data, as stored (PS3.18 §10.4.1.1.5 and §10.4.1.1.6)."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.dicom.multipart import closing, new_boundary, part_header
-from app.dicom.transfer_syntax import aliases_of, media_type_of
+from app.dicom.transfer_syntax import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    aliases_of,
+    media_type_of,
+)
 from app.errors import BadRequest
 from app.services.retrieve import Retrieve, Values
 from app.web.negotiation import Accepted, Offer, accepted, choose
@@ -14,6 +21,13 @@ from app.web.state import State, base_url
 from app.web.wado import check_syntax, related, target_of
 
 OCTETS = "application/octet-stream"
+_SAME_VALUES = frozenset(
+    {
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    }
+)
 
 
 async def retrieve_frames(request: Request[State]) -> Response:
@@ -40,9 +54,15 @@ def _frame_numbers(text: str) -> list[int]:
 
 async def _send(request: Request[State], values: Values) -> Response:
     """Send values as parts, or one value alone to whom does not take parts."""
-    syntax = values.located.transfer_syntax_uid
+    syntax = _syntax_of_values(values.located.transfer_syntax_uid)
+    alternatives = [
+        replace(each, transfer_syntax=_syntax_of_values(each.transfer_syntax))
+        if each.transfer_syntax is not None
+        else each
+        for each in accepted(request)
+    ]
     media_type = media_type_of(syntax) if values.encapsulated else OCTETS
-    offer = _offer(accepted(request), media_type, syntax, encapsulated=values.encapsulated)
+    offer = _offer(alternatives, media_type, syntax, encapsulated=values.encapsulated)
     part_type = f"{media_type}; transfer-syntax={syntax}"
     retrieve = request.state["retrieve"]
     if not offer.multipart and len(values.stretches) == 1:
@@ -54,6 +74,11 @@ async def _send(request: Request[State], values: Values) -> Response:
         retrieve, values, boundary, {"Content-Type": part_type, "Content-Location": location}
     )
     return StreamingResponse(parts, headers={"Content-Type": related(media_type, boundary)})
+
+
+def _syntax_of_values(syntax: str) -> str:
+    """Return the transfer syntax of a value by itself: three differ only in the data set around it."""
+    return EXPLICIT_VR_LITTLE_ENDIAN if syntax in _SAME_VALUES else syntax
 
 
 def _offer(

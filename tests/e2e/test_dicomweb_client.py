@@ -113,12 +113,21 @@ def test_metadata_are_the_attributes(
     assert client.retrieve_study_metadata(study) == [metadata]
     assert client.retrieve_series_metadata(study, series) == [metadata]
 
-    assert sorted(metadata) == sorted(f"{tag:08X}" for tag in dataset.keys() if tag.element)
+    own = [f"{element.tag:08X}" for element in dataset if element.tag.element]
+    assert sorted(metadata) == sorted(own)
     inline = {tag: element for tag, element in metadata.items() if "BulkDataURI" not in element}
     read = Dataset.from_json(inline, bulk_data_uri_handler=lambda _: b"")
     assert len(read) > 0
     for element in read:
-        if element.VR not in ("DS", "SQ", "OW", "OB", "UN", "FD", "FL"):  # numbers have many spellings
+        if element.VR not in (
+            "DS",
+            "SQ",
+            "OW",
+            "OB",
+            "UN",
+            "FD",
+            "FL",
+        ):  # numbers have many spellings
             assert element.value == dataset[element.tag].value, element.tag
 
 
@@ -155,7 +164,9 @@ def test_frames_of_a_deflated_file_are_the_pixels(
 ) -> None:
     dataset = stored["image_dfl.dcm"]
     (frame,) = client.retrieve_instance_frames(*uids(dataset), frame_numbers=[1])
-    assert np.array_equal(np.frombuffer(frame, np.uint8), np.frombuffer(dataset.PixelData, np.uint8))
+    assert np.array_equal(
+        np.frombuffer(frame, np.uint8), np.frombuffer(dataset.PixelData, np.uint8)
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -175,7 +186,9 @@ def test_every_bulk_data_uri_leads_to_the_value(
             assert fetched == list(generate_frames(value, number_of_frames=number))
 
 
-def bulk_values(metadata: dict[str, dict[str, object]], dataset: Dataset) -> Iterator[tuple[str, bytes]]:
+def bulk_values(
+    metadata: dict[str, dict[str, object]], dataset: Dataset
+) -> Iterator[tuple[str, bytes]]:
     """Yield each BulkDataURI, nested ones too, with the value that it stands for."""
     for tag, element in metadata.items():
         own = dataset[int(tag, 16)]

@@ -1,4 +1,4 @@
-"""Coregister is killed at random moments under load: what it acknowledged is there, and everything agrees (P1, P2)."""
+"""Coregister is killed at random moments under load; what it acknowledged is there, all agrees (P1, P2)."""
 
 import os
 import random
@@ -62,7 +62,7 @@ class Load:
                     self.refused.append(f"{answer.status_code}: {answer.text}")
 
     def _batch(self, chance: random.Random) -> dict[str, bytes]:
-        batch = {}
+        batch: dict[str, bytes] = {}
         for _ in range(chance.randint(1, 4)):
             study, series = chance.choice(self.studies)
             sop = generate_uid()
@@ -115,9 +115,7 @@ def test_what_was_acknowledged_survives_kills_at_random_moments(server: Server) 
     assert len(load.acknowledged) > CLIENTS
     server.kill()
     server.start()  # clears up once more, and stays
-    archive = Archive(
-        server.elasticsearch_url, server.index_prefix, server.fhir_url, server.blobs
-    )
+    archive = Archive(server.elasticsearch_url, server.index_prefix, server.fhir_url, server.blobs)
     instances = assert_agreement(
         archive,
         studies=[study for study, _ in load.studies],
@@ -130,9 +128,7 @@ def test_what_was_acknowledged_survives_kills_at_random_moments(server: Server) 
         left = {sop: d for sop, d in load.unanswered.items() if sop not in load.acknowledged}
         if left:
             assert store(http, *left.values()).status_code == httpx.codes.OK
-    assert_agreement(
-        archive, stored=load.acknowledged | load.unanswered, orphan_blobs=True
-    )
+    assert_agreement(archive, stored=load.acknowledged | load.unanswered, orphan_blobs=True)
     assert server.stop() in STOPPED
 
 

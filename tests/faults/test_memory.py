@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 import httpx
 import pytest
@@ -32,7 +33,7 @@ class Peak:
     highest: int = 0
     over: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Peak":
+    def __enter__(self) -> Self:
         self.before = self.highest = self.server.resident_bytes
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
@@ -138,7 +139,5 @@ def test_a_huge_request_of_many_instances_does_not_fill_the_memory(
     assert received > REQUEST_MIB * MIB * 0.8
     assert storing.growth < GROWTH
     assert reading.growth < GROWTH
-    archive = Archive(
-        server.elasticsearch_url, server.index_prefix, server.fhir_url, server.blobs
-    )
+    archive = Archive(server.elasticsearch_url, server.index_prefix, server.fhir_url, server.blobs)
     assert_agreement(archive, studies=[study])

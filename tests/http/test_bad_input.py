@@ -161,7 +161,8 @@ def test_a_path_as_a_uid_reaches_no_file(client: httpx.Client, server: Server) -
     before = sorted(server.folder.iterdir())
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         for value in ("../../../escaped", "/etc/passwd", "1.2\\..\\3", "1..2/../3", "1.2\0.3"):
-            answer = store(client, make_instance(**{keyword: value}))
+            spoiled: dict[str, Any] = {keyword: value}
+            answer = store(client, make_instance(**spoiled))
             assert answer.status_code == 409
             assert [reason(item) for item in failures(answer)] == [0xA900]
             assert "escaped" not in answer.text
@@ -227,7 +228,9 @@ def test_a_body_without_parts_is_a_bad_request(client: httpx.Client, body: bytes
     ],
 )
 def test_a_boundary_that_is_none_is_a_bad_request(client: httpx.Client, kind: str) -> None:
-    assert "boundary" in problem(send(client, multipart(make_instance())[1], Content_Type=kind), 400)
+    assert "boundary" in problem(
+        send(client, multipart(make_instance())[1], Content_Type=kind), 400
+    )
 
 
 @pytest.mark.parametrize(
@@ -306,7 +309,9 @@ def test_a_part_of_another_type_is_refused_alone(client: httpx.Client) -> None:
 def test_a_part_header_beyond_the_limits_is_a_bad_request(
     client: httpx.Client, headers: list[str]
 ) -> None:
-    assert "eader" in problem(send(client, part(make_instance(), *headers) + b"--xyz-42--\r\n"), 400)
+    assert "eader" in problem(
+        send(client, part(make_instance(), *headers) + b"--xyz-42--\r\n"), 400
+    )
 
 
 def test_other_bytes_around_the_parts_do_no_harm(client: httpx.Client) -> None:
@@ -321,7 +326,10 @@ def test_names_with_markup_come_out_as_json_only(client: httpx.Client) -> None:
         StudyInstanceUID=study, PatientName=f"{SCRIPT}^x", StudyDescription=SCRIPT, PatientID=SCRIPT
     )
     assert store(client, data).status_code == 200
-    for path in (f"/studies?StudyInstanceUID={study}&includefield=all", f"/studies/{study}/metadata"):
+    for path in (
+        f"/studies?StudyInstanceUID={study}&includefield=all",
+        f"/studies/{study}/metadata",
+    ):
         for accept in ("application/dicom+json", "*/*", "text/html, */*;q=0.1"):
             answer = client.get(path, headers={"Accept": accept})
             assert answer.headers["Content-Type"] == "application/dicom+json"

@@ -31,7 +31,9 @@ def test_metrics_count_by_route_and_name_no_study(server: Server, client: httpx.
     assert "Sentinel" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/dicom-web/", "/dicom-web/studie", "/dicom-web/studies/1.2/x"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/dicom-web/", "/dicom-web/studie", "/dicom-web/studies/1.2/x"]
+)
 def test_an_unknown_path_is_a_problem(server: Server, client: httpx.Client, path: str) -> None:
     answer = client.get(f"{server.root}{path}")
     assert answer.status_code == 404
@@ -41,7 +43,12 @@ def test_an_unknown_path_is_a_problem(server: Server, client: httpx.Client, path
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "/studies"), ("PATCH", "/studies/1.2"), ("POST", "/series"), ("POST", "/studies/1.2/metadata")],
+    [
+        ("PUT", "/studies"),
+        ("PATCH", "/studies/1.2"),
+        ("POST", "/series"),
+        ("POST", "/studies/1.2/metadata"),
+    ],
 )
 def test_a_wrong_method_is_a_problem_that_names_the_right_ones(
     client: httpx.Client, method: str, path: str

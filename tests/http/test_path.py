@@ -205,9 +205,7 @@ def test_the_study_in_the_url_must_be_the_instances_own(client: httpx.Client) ->
 
 def test_one_object_may_be_sent_as_it_is(client: httpx.Client) -> None:
     file = make_instance()
-    answer = client.post(
-        "/studies", headers={"Content-Type": "application/dicom"}, content=file
-    )
+    answer = client.post("/studies", headers={"Content-Type": "application/dicom"}, content=file)
     assert answer.status_code == 200
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.corpus import element, item, make_instance, with_elements
+from tests.corpus import element, item, with_elements
 from tests.http.conftest import archive_of
 from tests.server import Server, store, values
 
@@ -52,7 +52,7 @@ def shelf(server: Server) -> Iterator[Shelf]:
 def study_files(shelf: Shelf, n: int) -> Iterator[bytes]:
     """Yield a study of n+1 series of 2 instances, and note its UIDs."""
     study = generate_uid()
-    series = [generate_uid() for _ in range(n + 1)]
+    series: list[str] = [generate_uid() for _ in range(n + 1)]
     shelf.studies.append(study)
     shelf.series.append(series)
     shelf.instances.append([])

@@ -25,7 +25,13 @@ pytestmark = [
 
 DICOM = 'multipart/related; type="application/dicom"'
 OCTETS = 'multipart/related; type="application/octet-stream"'
-NATIVE = ["CT_small.dcm", "MR_small_implicit.dcm", "rtdose.dcm", "image_dfl.dcm", "MR_small_bigendian.dcm"]
+NATIVE = [
+    "CT_small.dcm",
+    "MR_small_implicit.dcm",
+    "rtdose.dcm",
+    "image_dfl.dcm",
+    "MR_small_bigendian.dcm",
+]
 ENCAPSULATED = {
     "MR_small_RLE.dcm": "image/dicom-rle",
     "SC_rgb_rle_2frame.dcm": "image/dicom-rle",
@@ -95,7 +101,9 @@ def parts(answer: httpx.Response) -> list[tuple[str, bytes]]:
     assert answer.status_code == 200, answer.text
     kind = answer.headers["Content-Type"]
     assert kind.startswith("multipart/related")
-    message = BytesParser().parsebytes(b"Content-Type: %b\r\n\r\n%b" % (kind.encode(), answer.content))
+    message = BytesParser().parsebytes(
+        b"Content-Type: %b\r\n\r\n%b" % (kind.encode(), answer.content)
+    )
     assert message.is_multipart()
     boundary = message.get_boundary()
     assert boundary is not None
@@ -197,7 +205,7 @@ def test_metadata_are_the_same_at_all_levels(
     levels = [get(client, f"{p}/metadata").json() for p in (file.study, file.series, file.instance)]
     assert levels[0] == levels[1] == levels[2]
     (metadata,) = levels[0]
-    own = {f"{tag:08X}" for tag in file.dataset.keys() if tag.element}
+    own = {f"{element.tag:08X}" for element in file.dataset if element.tag.element}
     assert metadata.keys() == own
     assert list(metadata) == sorted(metadata)
     for tag, attribute in metadata.items():
@@ -239,7 +247,11 @@ def test_encapsulated_frames_come_as_stored(
     asked = list(range(len(file.frames), 0, -1))
     path = f"{file.instance}/frames/{','.join(map(str, asked))}"
     typed = f'multipart/related; type="{media_type}"'
-    for accept in (typed, f"{typed}; transfer-syntax={file.syntax}", f"{OCTETS}; transfer-syntax=*"):
+    for accept in (
+        typed,
+        f"{typed}; transfer-syntax={file.syntax}",
+        f"{OCTETS}; transfer-syntax=*",
+    ):
         received = parts(get(client, path, accept))
         assert [data for _, data in received] == [file.frames[n - 1] for n in asked]
         assert {kind for kind, _ in received} == {f"{media_type}; transfer-syntax={file.syntax}"}

@@ -245,9 +245,11 @@ def test_what_the_image_copies_is_there_and_reaches_the_build() -> None:
     }  # fmt: skip
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"]}
+    included = {path.split("/")[0] for path in wheel["force-include"]}
+    needed = {*wheel["packages"], *included, project["project"]["readme"]}
 
     assert all((ROOT / source).exists() for source in sources)
     assert sources == allowed
     assert needed <= sources
     assert any(fnmatch("docker/.env", line) for line in ignore), "secrets stay out of the image"
+    assert "docker" not in wheel["force-include"], "and out of the wheel"
