@@ -128,7 +128,7 @@ class LocalSettings(BaseSettings):
         None, description="Where jars are downloaded from; default: the central Maven repository."
     )
     java_home: Path | None = Field(
-        None, description="Java 21 or newer to run them with; default: one that is found."
+        None, description="Java 21 to 25 to run them with; default: one that is found."
     )
     elasticsearch_memory: str = Field(
         "1g", description="Heap of the embedded Elasticsearch.", pattern=r"^[1-9]\d*[mg]$"

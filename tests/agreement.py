@@ -4,6 +4,7 @@ Written against the servers' own HTTP, not with Coregister's code, so that a mis
 """
 
 import hashlib
+import ssl
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,8 +18,16 @@ import httpx
 SETTLE_SECONDS = 20.0  # a list of instances may still be on its way, an intent about to be removed
 PAGE = 2_000
 
+PLAIN = ssl.SSLContext(
+    ssl.PROTOCOL_TLS_CLIENT
+)  # nothing here is encrypted; made once, because it takes longer than a request
+
 Documents = dict[str, dict[str, Any]]
 Series = tuple[str, str]  # Study and Series Instance UID
+
+
+def _request(method: str, url: str, *, json: Any = None) -> httpx.Response:
+    return httpx.request(method, url, json=json, timeout=60, trust_env=False, verify=PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class Archive:
     def documents(self, name: str, fields: Iterable[str] = ()) -> Documents:
         """Return every document of an index by id, as a search finds them."""
         refresh = f"{self.elasticsearch_url}/{self.prefix}-{name}/_refresh"
-        httpx.post(refresh, timeout=60).raise_for_status()
+        _request("POST", refresh).raise_for_status()
         found: Documents = {}
         body: dict[str, Any] = {
             "size": PAGE,
@@ -42,14 +51,14 @@ class Archive:
             "_source": list(fields) or True,
         }
         url = f"{self.elasticsearch_url}/{self.prefix}-{name}/_search?scroll=1m"
-        answer = httpx.post(url, json=body, timeout=60).raise_for_status().json()
+        answer = _request("POST", url, json=body).raise_for_status().json()
         while hits := answer["hits"]["hits"]:
             found |= {hit["_id"]: hit["_source"] for hit in hits}
             more = {"scroll": "1m", "scroll_id": answer["_scroll_id"]}
             url = f"{self.elasticsearch_url}/_search/scroll"
-            answer = httpx.post(url, json=more, timeout=60).raise_for_status().json()
+            answer = _request("POST", url, json=more).raise_for_status().json()
         scroll = {"scroll_id": answer["_scroll_id"]}
-        httpx.request("DELETE", f"{self.elasticsearch_url}/_search/scroll", json=scroll, timeout=60)
+        _request("DELETE", f"{self.elasticsearch_url}/_search/scroll", json=scroll)
         return found
 
     def intents(self) -> Documents:
@@ -59,7 +68,7 @@ class Archive:
     def imaging_study(self, study_instance_uid: str) -> dict[str, Any] | None:
         """Return the ImagingStudy of a study, if there is one."""
         url = f"{self.fhir_url}/ImagingStudy/{uuid5(NAMESPACE_OID, study_instance_uid)}"
-        answer = httpx.get(url, timeout=60)
+        answer = _request("GET", url)
         if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
             return None
         resource: dict[str, Any] = answer.raise_for_status().json()
@@ -83,7 +92,7 @@ def assert_agreement(
     while True:
         instances = archive.documents("instances")
         wrong = list(_disagreements(archive, instances, frozenset(studies), orphan_blobs))
-        wrong += _lost(archive, instances, stored or {})
+        wrong += _lost(instances, stored or {})
         if not wrong or time.monotonic() > deadline:
             break
         time.sleep(0.5)
@@ -112,9 +121,9 @@ def _disagreements(
         yield f"study documents: {sorted(by_study.keys() ^ studies.keys())}"
     if by_series.keys() != series.keys():
         yield f"series documents: {sorted(by_series.keys() ^ series.keys())}"
-    for uid, document in series.items():
-        if document["number_of_instances"] != by_series[uid]:
-            yield f"series {uid[1]} counts {document['number_of_instances']} of {by_series[uid]}"
+    for key, document in series.items():
+        if document["number_of_instances"] != by_series[key]:
+            yield f"series {key[1]} counts {document['number_of_instances']} of {by_series[key]}"
     for uid in by_study.keys() | sent:
         yield from _of_study(archive.imaging_study(uid), uid, studies.get(uid), instances, series)
 
@@ -180,7 +189,7 @@ def _of_blobs(archive: Archive, instances: Documents, orphans: bool) -> Iterator
             yield f"another size of {key}"
 
 
-def _lost(archive: Archive, instances: Documents, stored: Mapping[str, bytes]) -> Iterator[str]:
+def _lost(instances: Documents, stored: Mapping[str, bytes]) -> Iterator[str]:
     for sop, data in stored.items():
         if sop not in instances:
             yield f"acknowledged and not found: {sop}"

@@ -264,8 +264,16 @@ class RemoteBlobs:
         return self._spool
 
     async def put(self, uploads: Sequence[Upload]) -> None:
-        """Upload all files; each is there once the store acknowledged it."""
-        await asyncio.gather(*(self._upload(upload) for upload in uploads))
+        """Upload all files; each is there once the store acknowledged it.
+
+        The first that fails ends the others: nothing may come into the store after the answer.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for upload in uploads:
+                    group.create_task(self._upload(upload))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
     async def _upload(self, upload: Upload) -> None:
         async with self._slots:
@@ -287,7 +295,7 @@ class RemoteBlobs:
                 lengths=[part.length for part in ranges],
             )
         except FileNotFoundError as exc:
-            raise NotFound("The object is not in the blob store.") from exc
+            raise await self._not_found() from exc
         except (ObstoreError, OSError) as exc:
             raise _unavailable(exc) from exc
         return [bytes(part) for part in found]
@@ -308,7 +316,7 @@ class RemoteBlobs:
                 )
                 chunk = bytes(await answer.bytes_async())
             except FileNotFoundError as exc:
-                raise NotFound("The object is not in the blob store.") from exc
+                raise await self._not_found() from exc
             except (ObstoreError, OSError) as exc:
                 raise _unavailable(exc) from exc
             yield chunk
@@ -335,6 +343,11 @@ class RemoteBlobs:
             await obstore.list(self._store, prefix=".ping").collect_async()
         except (ObstoreError, OSError) as exc:
             raise _unavailable(exc) from exc
+
+    async def _not_found(self) -> NotFound:
+        """Return what to raise; where the bucket is missing, that is no word on the object."""
+        await self.ping()
+        return NotFound("The object is not in the blob store.")
 
     async def close(self) -> None:
         """Remove the spool folder."""

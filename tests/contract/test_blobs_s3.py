@@ -66,9 +66,11 @@ async def test_an_unreachable_store_is_unavailable_after_its_time_out(name: str)
 
 
 @pytest.mark.usefixtures("s3")
-@pytest.mark.parametrize("name", ["put", "ping"])
-async def test_a_missing_bucket_is_no_usable_store(name: str) -> None:
-    """Asking for one object would not tell: it is missing in either case."""
+@pytest.mark.parametrize("name", ["put", "stream", "read", "ping"])
+async def test_a_missing_bucket_is_a_store_that_fails_not_one_that_lost_its_objects(
+    name: str,
+) -> None:
+    """Recovery would undo what it believes to be lost."""
     blobs = open_blob_store(f"s3://b{uuid.uuid4().hex}", timeout_seconds=5)
     with pytest.raises(BlobsUnavailable):
         await OPERATIONS[name](blobs)
@@ -105,6 +107,21 @@ async def test_a_large_object_goes_up_in_parts_and_comes_back_in_stretches(s3: S
     assert max(len(chunk) for chunk in chunks) <= REMOTE_CHUNK_BYTES
     assert b"".join(part) == data[offset : offset + length]
     assert s3.listing(bucket)["1/2/3/a.dcm"].endswith("-3")  # parts of 5, 5 and 3 MiB
+
+
+async def test_the_first_upload_that_fails_ends_the_others(s3: S3Server) -> None:
+    """P2: nothing comes into the store after the client has been told that it failed."""
+    bucket = f"b{uuid.uuid4().hex}"
+    s3.make_bucket(bucket)
+    blobs = open_blob_store(f"s3://{bucket}")
+    paths = [blobs.spool_folder / str(number) for number in range(30)]
+    for path in paths[1:]:
+        path.write_bytes(os.urandom(MIB))
+    with pytest.raises(BlobsUnavailable):
+        await blobs.put([Upload(path, f"1/2/{path.name}/a.dcm") for path in paths])
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await blobs.close()
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "az"])

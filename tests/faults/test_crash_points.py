@@ -27,6 +27,7 @@ from tests.server import drop_indices
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 MOST_CALLS = 60  # more than any scenario makes: a bound for the search of the last one
+KNOWN = 15  # studies that are stored at a time, to be added to
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Instance:
     """An object, and the UIDs by which it is looked for."""
 
     study: str
+    series: str
     sop: str
     data: bytes
 
@@ -59,6 +61,7 @@ class Site:
     context: ForkServerContext
     sent: set[str] = field(default_factory=set)  # Study Instance UIDs
     acknowledged: dict[str, bytes] = field(default_factory=dict)  # by SOP Instance UID
+    known: Requests = field(default_factory=list)  # studies that are stored, to add to
 
     def live(self, requests: Requests, plan: Plan = WELL) -> Ending:
         """Start a Coregister, let it store the requests, and let it end as planned."""
@@ -128,15 +131,16 @@ def site(stack: Stack, tmp_path: Path, context: ForkServerContext) -> Iterator[S
     drop_indices(stack.elasticsearch_url, prefix)
 
 
-def instance(study: str, series: str) -> Instance:
-    sop = generate_uid()
+def instance(study: str, series: str | None = None) -> Instance:
+    """Return a new instance, of a new series if none is named."""
+    series, sop = series or generate_uid(), generate_uid()
     data = make_instance(
         StudyInstanceUID=study,
         SeriesInstanceUID=series,
         SOPInstanceUID=sop,
         PatientID=f"crash-{study[-12:]}",
     )
-    return Instance(study, sop, data)
+    return Instance(study, series, sop, data)
 
 
 def into_new_study(_: Site) -> Requests:
@@ -147,10 +151,14 @@ def into_new_study(_: Site) -> Requests:
 
 def into_known_study(site: Site) -> Requests:
     """An instance of a known series, one of a new series, and one that is stored already."""
-    study, series = generate_uid(), generate_uid()
-    before = [instance(study, series) for _ in range(2)]
-    assert site.live([before]).answered == {(0, 0): [True, True]}
-    return [[instance(study, series), before[0], instance(study, generate_uid())]]
+    if not site.known:
+        site.known = [
+            [instance(study, series) for _ in range(2)]
+            for study, series in ((generate_uid(), generate_uid()) for _ in range(KNOWN))
+        ]
+        assert all(all(stored) for stored in site.live(site.known).answered.values())
+    before = site.known.pop()
+    return [[instance(before[0].study, before[0].series), before[0], instance(before[0].study)]]
 
 
 def several_at_once(_: Site) -> Requests:
@@ -158,8 +166,8 @@ def several_at_once(_: Site) -> Requests:
     study, other, series = generate_uid(), generate_uid(), generate_uid()
     return [
         [instance(study, series)],
-        [instance(study, series), instance(study, generate_uid())],
-        [instance(study, generate_uid()), instance(other, generate_uid())],
+        [instance(study, series), instance(study)],
+        [instance(study), instance(other)],
     ]
 
 

@@ -157,6 +157,13 @@ def _shown(page: Path) -> Iterator[str]:
         yield from (line[2:] for line in block.splitlines() if line.startswith("$ "))
 
 
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs/decisions"
+    text = (folder / "index.md").read_text("utf-8")
+
+    assert [record.name for record in folder.glob("0*.md") if f"({record.name})" not in text] == []
+
+
 def test_no_committed_file_names_a_registry_or_a_path_of_a_machine() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
