@@ -96,7 +96,8 @@ def assert_agreement(
         if not wrong or time.monotonic() > deadline:
             break
         time.sleep(0.5)
-    assert wrong == []
+    if wrong:
+        raise AssertionError("\n".join(wrong))
     return instances
 
 

@@ -9,8 +9,9 @@ from app.local.ports import LOOPBACK
 from app.local.service import Service
 from app.resources import data_path
 
-# Each of them is needed: without WRITE_DELAY=0 a killed server has lost what it acknowledged.
-_H2_SETTINGS = "WRITE_DELAY=0;RETENTION_TIME=1000;DB_CLOSE_ON_EXIT=FALSE"
+# Each of them is needed: without WRITE_DELAY=0 a killed server has lost what it acknowledged, and the trace
+# file would have values of patients in its error texts.
+_H2_SETTINGS = "WRITE_DELAY=0;RETENTION_TIME=1000;DB_CLOSE_ON_EXIT=FALSE;TRACE_LEVEL_FILE=0"
 
 
 @dataclass(frozen=True, slots=True)

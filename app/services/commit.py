@@ -14,6 +14,7 @@ something twice changes nothing.
 
 import asyncio
 import random
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Submission:
     intent: Intent
     instances: tuple[Prepared, ...]
     again: bool = False  # it may have been committed before: look the instances up
+    known_at: float = 0.0  # time.monotonic() when its instances were found to be new
 
     @property
     def sop_instance_uids(self) -> list[str]:
@@ -99,6 +101,7 @@ class _Study:
     rest: asyncio.TimerHandle | None = None  # runs while the study may have come to rest
     snapshot: Snapshot | None = None
     confirmed: set[str] = field(default_factory=set)  # commits whose index write is done
+    read_at: float = 0.0  # time.monotonic() when commits of others were last taken over
 
     @property
     def idle(self) -> bool:
@@ -260,12 +263,10 @@ class StudyCommits:
         """See that the snapshot is there, and look instances up where others may have come before."""
         if any(waiting.submission.again for waiting in group):
             study.snapshot = None  # what an attempt before has left is found by its mark
-        fresh = study.snapshot is None
         if study.snapshot is None:
             study.snapshot = await self._read(study)
-        existing = study.snapshot.imaging_study is not None
         for waiting in group:
-            if existing and fresh:
+            if waiting.submission.known_at <= study.read_at:
                 waiting.found = await self._look_up(waiting.submission)
         study.snapshot = await self._snapshots.with_series(
             study.snapshot,
@@ -277,18 +278,22 @@ class StudyCommits:
         )
 
     async def _read(self, study: _Study) -> Snapshot:
-        """Read the study, and finish commits that were linked by somebody who then died."""
+        """Read the study, after the commits in it are indexed; finish those of somebody who died."""
         if study.indexing:
             await asyncio.wait(study.indexing)
-        snapshot = await self._snapshots.read(study.study_instance_uid)
-        open_marks = [m for m in self._linker.marks(snapshot) if m not in study.confirmed]
-        found = await self._index.get_many(INTENTS, open_marks)
-        for mark in open_marks:
-            if mark in found:
-                intent = from_source(mark, found[mark])
-                snapshot = await self._redo.finish(intent, snapshot)
-            study.confirmed.add(mark)
-        return snapshot
+        while True:
+            # read again after each round: while one commit was waited for, others may have been linked
+            snapshot = await self._snapshots.read(study.study_instance_uid)
+            marks = [m for m in self._linker.marks(snapshot) if m not in study.confirmed]
+            if not marks:
+                if snapshot.imaging_study is not None:
+                    study.read_at = time.monotonic()
+                return snapshot
+            found = await self._index.get_many(INTENTS, marks)
+            for mark in marks:
+                if mark in found:
+                    snapshot = await self._redo.finish(from_source(mark, found[mark]), snapshot)
+                study.confirmed.add(mark)
 
     async def _look_up(self, submission: Submission) -> Committed:
         known = await self._index.get_many(

@@ -6,7 +6,7 @@ the caller believes, because another worker may have finished the same intent me
 
 from app.services.intents import Intent
 from app.services.snapshot import INSTANCES
-from app.stores.blobs import BlobStore
+from app.stores.blob_store import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex
 
 

@@ -1,15 +1,14 @@
 """Writes a study's resources: Patient where missing, and the ImagingStudy at its next version."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.errors import LinkRefused, VersionConflict
 from app.fhir.bundle import study_transaction
 from app.fhir.identifiers import IdentifierSystems
 from app.fhir.imaging_study import CommitMarks, merge_imaging_study, pending_commits
 from app.limits import Limits
 from app.services.intake import Prepared
-from app.services.patients import PatientLink, Patients
+from app.services.patients import Patients
 from app.services.snapshot import Snapshot, advance
 from app.stores.hapi import HapiStore
 
@@ -48,11 +47,11 @@ class StudyLinker:
         Raises VersionConflict where another writer came first, LinkRefused, FhirUnavailable.
         """
         records = [prepared.stored.record for prepared in added]
-        patient = None
+        new_patient = None
         subject = (before.imaging_study or {}).get("subject", {}).get("reference")
         if subject is None:  # a new study, or somebody made the subject a mere name
             patient = await self._patients.link(records[0].attributes, before.study_instance_uid)
-            subject = patient.reference
+            subject, new_patient = patient.reference, patient.new
         resource = merge_imaging_study(
             before.imaging_study,
             records,
@@ -63,24 +62,13 @@ class StudyLinker:
             time_zone=self._time_zone,
             commit=CommitMarks(this=tuple(marks), confirmed=confirmed),
         )
-        version = await self._transact(resource, before.version, patient)
+        version = await self._transact(resource, before.version, new_patient)
         return advance(before, resource, version, added, self._limits)
 
     async def _transact(
-        self,
-        resource: dict[str, Any],
-        version: int,
-        patient: PatientLink | None,
+        self, resource: dict[str, Any], version: int, new_patient: Mapping[str, Any] | None
     ) -> int:
-        bundle = study_transaction(resource, version, patient.new if patient else None)
-        try:
-            result = await self._fhir.commit(bundle)
-        except (VersionConflict, LinkRefused):
-            if patient is not None:
-                self._patients.forget(patient)
-            raise
-        if patient is not None:
-            self._patients.remember(patient)
+        result = await self._fhir.commit(study_transaction(resource, version, new_patient))
         return result.versions[f"ImagingStudy/{resource['id']}"]
 
     async def put(self, resource: dict[str, Any], version: int) -> int:

@@ -11,7 +11,7 @@ from app.services.commit import StudyCommits, Submission
 from app.services.copies import drop_copies
 from app.services.intents import INTENTS, Intent, Worker, from_source
 from app.services.redo import Redo
-from app.stores.blobs import BlobStore
+from app.stores.blob_store import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex, Write
 
 PERIOD_SECONDS = 15.0

@@ -13,7 +13,7 @@ from app.limits import Limits
 from app.services.intake import Prepared, prepare
 from app.services.intents import INTENTS, IntendedInstance, Intent, Worker
 from app.services.snapshot import INSTANCES, Snapshot, Snapshots, advance, writes_of
-from app.stores.blobs import BlobStore
+from app.stores.blob_store import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex, Write
 from app.stores.lane import Lane
 

@@ -12,7 +12,7 @@ from app.errors import NotFound
 from app.index.documents import read_bulk, read_metadata, read_pixels
 from app.limits import Limits
 from app.services.snapshot import INSTANCES
-from app.stores.blobs import BlobStore
+from app.stores.blob_store import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex
 
 PAGE = 500

@@ -4,6 +4,7 @@ The order of the steps is the promise (docs/architecture.md): look up, blobs and
 """
 
 import asyncio
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from app.services.copies import drop_copies
 from app.services.intake import RECORDS_KEPT, Intake, Prepared, Refused, Spooled, reread
 from app.services.intents import INTENTS, Intent, Worker, new_intent, to_source
 from app.services.snapshot import INSTANCES
-from app.stores.blobs import BlobStore, Upload
+from app.stores.blob_store import BlobStore, Upload
 from app.stores.elasticsearch import ElasticsearchIndex, Write
 from app.stores.lane import Lane, Lookup
 
@@ -129,6 +130,7 @@ class StoreStudy:
         """Store some instances; return the error of each, or None."""
         first = {item.sop_instance_uid: item for item in reversed(items)}
         async with self._claims.hold(first):
+            known_at = time.monotonic()
             try:
                 known = await self._known.get(list(first))
             except CoregisterError as error:
@@ -137,7 +139,9 @@ class StoreStudy:
             for uid, item in first.items():
                 if uid not in known:
                     new[item.study_instance_uid].append(item)
-            results = await asyncio.gather(*(self._store_new(group) for group in new.values()))
+            results = await asyncio.gather(
+                *(self._store_new(group, known_at) for group in new.values())
+            )
         errors = {uid: error for result in results for uid, error in result.items()}
         digests = {uid: item.sha256 for uid, item in first.items()}
         digests |= {uid: source["sha256"] for uid, source in known.items()}
@@ -148,7 +152,9 @@ class StoreStudy:
             for item in items
         ]
 
-    async def _store_new(self, items: Sequence[Spooled]) -> dict[str, CoregisterError | None]:
+    async def _store_new(
+        self, items: Sequence[Spooled], known_at: float
+    ) -> dict[str, CoregisterError | None]:
         """Store new instances of one study; return the error of each SOP Instance UID."""
         uids = [item.sop_instance_uid for item in items]
         study_instance_uid = items[0].study_instance_uid
@@ -166,7 +172,9 @@ class StoreStudy:
             await self._undo(intent)
             return dict.fromkeys(uids, error)
         try:
-            found = await self._commits.commit(Submission(intent, tuple(prepared)))
+            found = await self._commits.commit(
+                Submission(intent, tuple(prepared), known_at=known_at)
+            )
         except CoregisterError as error:
             if not isinstance(error, StoreUnavailable):
                 await self._undo(intent)  # FHIR refused: nothing was linked

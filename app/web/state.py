@@ -37,6 +37,8 @@ def base_url(request: Request[State]) -> str:
         return settings.public_url.rstrip("/")
     server = request.scope.get("server") or (settings.host, settings.port)
     host = request.headers.get("host", "")
-    if not host.endswith(f":{server[1]}"):
+    default = 443 if request.url.scheme == "https" else 80
+    names_port = host.endswith(f":{server[1]}") or (server[1] == default and ":" not in host)
+    if not host or not names_port:
         host = f"{server[0]}:{server[1]}"
     return f"{request.url.scheme}://{host}/dicom-web"

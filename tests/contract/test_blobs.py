@@ -12,7 +12,10 @@ from obstore.store import MemoryStore
 
 from app.dicom.instance import ByteRange
 from app.errors import BlobsUnavailable, ConfigurationError, NotFound
-from app.stores.blobs import BlobStore, LocalBlobs, RemoteBlobs, Upload, open_blob_store
+from app.stores.blob_store import BlobStore, Upload
+from app.stores.blobs import open_blob_store
+from app.stores.local_blobs import LocalBlobs
+from app.stores.remote_blobs import RemoteBlobs
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])

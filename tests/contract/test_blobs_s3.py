@@ -10,7 +10,9 @@ import pytest
 
 from app.dicom.instance import ByteRange
 from app.errors import BlobsUnavailable, ConfigurationError
-from app.stores.blobs import REMOTE_CHUNK_BYTES, BlobStore, Upload, open_blob_store
+from app.stores.blob_store import BlobStore, Upload
+from app.stores.blobs import open_blob_store
+from app.stores.remote_blobs import CHUNK_BYTES
 from tests.contract.conftest import ACCESS_KEY, SECRET_KEY, S3Server, point_to
 from tests.server import free_port
 
@@ -93,18 +95,18 @@ async def test_a_large_object_goes_up_in_parts_and_comes_back_in_stretches(s3: S
     bucket = f"b{uuid.uuid4().hex}"
     s3.make_bucket(bucket)
     blobs = open_blob_store(f"s3://{bucket}")
-    data = os.urandom(2 * REMOTE_CHUNK_BYTES + 5 * MIB)
+    data = os.urandom(2 * CHUNK_BYTES + 5 * MIB)
     path = blobs.spool_folder / "part"
     path.write_bytes(data)
     await blobs.put([Upload(path, "1/2/3/a.dcm")])
 
     chunks = await stream(blobs)
-    offset, length = MIB, REMOTE_CHUNK_BYTES + 1
+    offset, length = MIB, CHUNK_BYTES + 1
     part = [chunk async for chunk in blobs.stream("1/2/3/a.dcm", ByteRange(offset, length))]
     await blobs.close()
 
     assert b"".join(chunks) == data
-    assert max(len(chunk) for chunk in chunks) <= REMOTE_CHUNK_BYTES
+    assert max(len(chunk) for chunk in chunks) <= CHUNK_BYTES
     assert b"".join(part) == data[offset : offset + length]
     assert s3.listing(bucket)["1/2/3/a.dcm"].endswith("-3")  # parts of 5, 5 and 3 MiB
 

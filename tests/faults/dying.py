@@ -17,9 +17,9 @@ from app import logs
 from app.errors import BlobsUnavailable, CoregisterError, FhirUnavailable, IndexUnavailable
 from app.main import compose
 from app.settings import Settings
-from app.stores.blobs import LocalBlobs
 from app.stores.elasticsearch import ElasticsearchIndex
 from app.stores.hapi import HapiStore
+from app.stores.local_blobs import LocalBlobs
 from app.web.state import State
 
 STEPS: tuple[tuple[type, str, type[CoregisterError]], ...] = (
@@ -109,8 +109,7 @@ async def _run(settings: Settings, acts: Sequence[Act], report: Connection) -> N
             if not plan.at_start:
                 fate.plan, fate.armed, fate.calls = plan, True, 0
             await asyncio.gather(*(request(state, act, n) for n in range(len(requests))))
-            fate.armed = False
-            report.send((act, fate.calls))
+            report.send((act, fate.calls))  # what goes on in the background is not among them
 
 
 async def _store(state: State, parts: Sequence[bytes]) -> list[bool]:

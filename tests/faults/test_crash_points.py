@@ -27,6 +27,7 @@ from tests.server import drop_indices
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 MOST_CALLS = 60  # more than any scenario makes: a bound for the search of the last one
+IN_BACKGROUND = 2  # calls that come after the answer
 KNOWN = 15  # studies that are stored at a time, to be added to
 
 
@@ -233,8 +234,29 @@ def test_a_store_that_fails_at_any_call_does_no_harm(
     """The process lives on; the client gets an error or a success, and either is true."""
     calls = site.live(scenario(site)).calls[0]
     assert 6 <= calls < MOST_CALLS
-    acts = [(scenario(site), Plan(call, after, dies=False)) for call in range(calls)]
+    acts = [
+        (scenario(site), Plan(call, after, dies=False)) for call in range(calls + IN_BACKGROUND)
+    ]
     ending = site.live_through(acts)
     assert not ending.died
     assert len(ending.answered) == sum(len(requests) for requests, _ in acts)
     clear_up_and_send_again(site, [requests for requests, _ in acts])
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_crash_while_copies_are_removed_loses_nothing(site: Site, *, after: bool) -> None:
+    """A second try brings a new instance beside two that the first try, answered 503, had linked.
+
+    The objects of those two are there twice then; the copies are removed, and the new one has to stay.
+    """
+    first = into_new_study(site)
+    second = [[*first[0], instance(first[0][0].study)]]
+    ending = site.live_through(
+        [
+            (first, Plan(0, after=True, step="commit", dies=False)),
+            (second, Plan(0, after, step="delete")),
+        ]
+    )
+    assert ending.died
+    assert ending.answered[0, 0] == [False, False]
+    clear_up_and_send_again(site, [second])

@@ -17,7 +17,7 @@ from tests.server import Server, store, values
 
 MIB = 1024 * 1024
 REQUEST_MIB = int(os.environ.get("COREGISTER_TEST_REQUEST_MIB", "300"))
-GROWTH = 150 * MIB
+GROWTH = 100 * MIB
 PIECE = 256 * 1024
 INSTANCES = max(500, 2 * REQUEST_MIB)
 
