@@ -78,10 +78,12 @@ class Intake:
         self._slots = asyncio.Semaphore(JOBS_AHEAD)
         self._jobs: list[asyncio.Task[Spooled | Refused]] = []
         self._part: _Part | None = None
+        self._paths: list[Path] = []
 
     def begin(self) -> None:
         """Start a part."""
         self._part = _Part(self._folder / uuid.uuid4().hex)
+        self._paths.append(self._part.path)
 
     async def write(self, data: bytes | memoryview) -> None:
         """Add bytes to the part. Raises BlobsUnavailable when the disk is full."""
@@ -114,9 +116,9 @@ class Intake:
         """Remove whatever is still in the spool."""
         if self._part is not None:
             self._part.refuse(BadInstance("The request ended within this part."))
-        for result in await asyncio.gather(*self._jobs, return_exceptions=True):
-            if isinstance(result, Spooled):
-                result.path.unlink(missing_ok=True)
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
     @property
     def _current(self) -> "_Part":
