@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from app.dicom.temporal import Moments, parse_date, parse_date_time, parse_time
+from app.dicom.temporal import Moments, parse_date, parse_date_bound, parse_date_time, parse_time
 from app.dicom.wildcard_pattern import simplified
 
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -166,6 +166,7 @@ def _times(vr: str, value: str) -> Matching | None:
         bounds = tuple(value.split("-"))
     if len(bounds) != 2 or not any(bounds):  # noqa: PLR2004
         return None
+    parse = parse_date_bound if vr == "DA" else parse
     low, high = (parse(bound) if bound and bound.strip() else None for bound in bounds)
     if any(bound and bound.strip() and not parse(bound) for bound in bounds):
         return None

@@ -44,6 +44,20 @@ def parse_date(text: str) -> Moments | None:
     return Moments(day, day) if _is_day(day) else None
 
 
+def parse_date_bound(text: str) -> Moments | None:
+    """Return the day that bounds a range, or None if it is not valid.
+
+    Clients end any month with day 31; as text that sorts after every day of the month.
+    """
+    found = _DATE.fullmatch(text.strip())
+    if found is None:
+        return None
+    day = "".join(part for part in found.groups() if part)
+    return (
+        Moments(day, day) if _is_day(f"{day[:4]}01{day[6:]}") and _is_day(f"{day[:6]}01") else None
+    )
+
+
 def parse_time(text: str) -> Moments | None:
     """Return the stretch of a day that a TM names, or None if it is not valid."""
     found = _TIME.fullmatch(text.strip())

@@ -106,6 +106,8 @@ def test_attribute_named_twice_in_any_spelling_is_refused_without_its_value() ->
     ("name", "value"),
     [
         ("StudyDate", "20201301"),
+        ("StudyDate", "20200231"),
+        ("StudyDate", "20200201-20201331"),
         ("StudyDate", "2020-01-01"),
         ("StudyDate", "20200102-20200101"),
         ("StudyDate", "-"),
@@ -140,6 +142,8 @@ def test_value_that_is_not_valid_is_refused_by_name_not_value(name: str, value: 
     [
         ("StudyDate", "20200101", Times("20200101", "20200101")),
         ("StudyDate", "2020.01.01", Times("20200101", "20200101")),
+        # clients end any month with day 31
+        ("StudyDate", "20200201-20200231", Times("20200201", "20200231")),
         ("StudyDate", "20200101-", Times("20200101", None)),
         ("StudyDate", "-20200101", Times(None, "20200101")),
         ("StudyDate", "20200101 - 20200102", Times("20200101", "20200102")),
