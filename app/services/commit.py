@@ -205,7 +205,7 @@ class StudyCommits:
         try:
             snapshot = study.snapshot or await self._read(study)
             study.snapshot = await self._listing.write(snapshot, frozenset(study.confirmed))
-        except CoregisterError as error:
+        except Exception as error:  # noqa: BLE001 - or the study would never be written again
             study.snapshot = None
             log.warning("listing_postponed", error=type(error).__name__)
         await self._work(study)

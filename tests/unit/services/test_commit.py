@@ -194,3 +194,18 @@ async def test_one_who_goes_away_does_not_stop_the_commit() -> None:
     await commits.commit(submission(2))
     await commits.close()
     assert world.known.keys() == {"1.9.1", "1.9.2"}
+
+
+async def test_a_bug_while_listing_does_not_stop_the_study() -> None:
+    world = World()
+    commits = world.commits()
+
+    async def overdue() -> list[str]:
+        return [STUDY]
+
+    world.overdue = overdue  # type: ignore[attr-defined]  # the snapshot that it reads has no list
+    world.version = 1
+    await commits.list_overdue()
+    async with asyncio.timeout(5):
+        await commits.commit(submission(1))
+    assert world.known.keys() == {"1.9.1"}
