@@ -15,7 +15,7 @@ from rich.console import Console
 
 from app import __version__
 from app.errors import CoregisterError
-from app.local.display import phase_changes, print_state, starting
+from app.local.display import described, phase_changes, print_state, starting
 from app.local.lifeline import on_parent_gone
 from app.local.ports import Ports
 from app.local.provision import provide
@@ -27,6 +27,7 @@ from app.local.stack import (
     wait_until_ready,
 )
 from app.local.state import Phase, StackFolder, StackState
+from app.local.viewer import provide_viewer
 from app.settings import LocalSettings, Settings
 
 FAILED = 1
@@ -66,6 +67,7 @@ def _port(server: str, otherwise: str) -> Any:
     epilog="Examples:\n\n"
     "[bold]coregister up[/]  starts, stores a demo set, shows it, stays until Ctrl-C\n\n"
     "[bold]coregister up --no-demo --detach --data /srv/imaging[/]  runs in the background\n\n"
+    "[bold]coregister up --viewer[/]  shows the images, too, at /viewer/\n\n"
     "[bold]coregister up --check[/]  starts, compares DICOMweb with FHIR, stops; exits 0 if they agree"
 )
 def up(
@@ -83,6 +85,9 @@ def up(
     ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when ready, and leave it running.")
+    ] = False,
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="Serve OHIF at /viewer/ (50 MB more, once).")
     ] = False,
     stores_only: Annotated[
         bool, typer.Option("--stores-only", help="Run Elasticsearch and HAPI FHIR only.")
@@ -103,13 +108,17 @@ def up(
         fhir=fhir_port,
         dicomweb=None if stores_only else (port or Settings().port),
     )
-    services = plan_services(provide(settings, console), folder, ports, settings)
+    parts = provide(settings, console)
+    served = provide_viewer(settings, console) if viewer else Settings().viewer
+    services = plan_services(parts, folder, ports, settings, viewer=served)
     supervisor = launch(folder, services, start_seconds=settings.start_seconds, attached=not detach)
     stays = False
     try:
         with starting(console) as follow:
             state = wait_until_ready(folder, supervisor, follow)
         code = 0 if stores_only or no_demo else _demo(state, console)
+        if (page := state.viewer_url) is not None:
+            console.print(f"\nViewer: [link={page}]{page}[/link]", highlight=False)
         stays = detach and not check
         if stays:
             console.print("Running. [bold]coregister status[/] shows it, [bold]down[/] ends it.")
@@ -145,7 +154,7 @@ def status(
     state = folder.read()
     if as_json:
         sys.stdout.write(
-            orjson.dumps(_described(folder, state), option=orjson.OPT_INDENT_2).decode()
+            orjson.dumps(described(folder, state), option=orjson.OPT_INDENT_2).decode()
         )
         sys.stdout.write("\n")
     else:
@@ -256,25 +265,6 @@ def _stop(folder: StackFolder, supervisor: subprocess.Popen[bytes], console: Con
             take_down(folder)
             supervisor.wait()
     console.print("Stopped. What was stored is in " + str(folder.path), highlight=False)
-
-
-def _described(folder: StackFolder, state: StackState) -> dict[str, Any]:
-    up = folder.is_up()
-    services = state.services
-
-    def url(name: str) -> str | None:
-        return services[name].url if up and name in services else None
-
-    return {
-        "dicomweb": url("dicomweb"),
-        "fhir": url("fhir"),
-        "elasticsearch": url("elasticsearch"),
-        "viewer": None,
-        "pids": {name: mark.pid for name, mark in state.marks().items()} if up else {},
-        "data": str(folder.path),
-        "logs": {name: str(each.log) for name, each in services.items()},
-        "state": {"stack": state.phase, **{name: each.phase for name, each in services.items()}},
-    }
 
 
 def _running_url(folder: StackFolder) -> str:

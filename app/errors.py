@@ -10,14 +10,20 @@ that each one carries:
     │   └── BadInstance                 409  C000  cannot understand
     │       ├── NotDicom                409  C000
     │       ├── Truncated               409  C000
+    │       ├── BadMetadata             409  C000  JSON or XML metadata that make no object
     │       ├── MissingAttribute        409  0120
     │       ├── BadIdentifier           409  A900  a UID that is none
+    │       ├── InvalidAttributes       409  A900  values not as their VRs ask, where that is strict
     │       ├── StudyMismatch           409  A900  not the study of the URL
     │       ├── DuplicateInstance       409  0111  same SOP Instance UID, other bytes
     │       ├── TooDeep                 409  C000
     │       └── InstanceTooLarge        413  A700
+    ├── AlreadyThere                    409  what is to be added was added before
     ├── NotFound                        404
+    │   └── Gone                        410  deleted, and its tombstone lives
     ├── NotAcceptable                   406
+    │   ├── Undecodable                 406  pixel data that cannot be decoded
+    │   └── Unencodable                 406  pixel data that a transfer syntax cannot hold
     ├── UnsupportedMediaType            415
     ├── RequestTimeout                  408  the body stopped coming
     ├── RequestTooLarge                 413
@@ -51,12 +57,13 @@ class CoregisterError(Exception):
 
     status: ClassVar[int] = 500
     failure_reason: ClassVar[int] = 0x0110
+    retry_seconds: ClassVar[int | None] = None  # where whoever raises it knows no better
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         """Say what is wrong; `retry_after` is in seconds."""
         super().__init__(message)
         self.message = message
-        self.retry_after = retry_after
+        self.retry_after = retry_after if retry_after is not None else self.retry_seconds
 
 
 class BadRequest(CoregisterError):
@@ -79,10 +86,20 @@ class BadInstance(BadRequest):
     status = 409
     failure_reason = 0xC000
 
-    def __init__(self, message: str, *, attributes: tuple[str, ...] = ()) -> None:
-        """Say what is wrong; `attributes` are the offending tags as 8 hex digits."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        attributes: tuple[str, ...] = (),
+        details: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Say what is wrong; `attributes` are the offending tags as 8 hex digits.
+
+        Where each attribute has its own fault, `details` are its path and what is wrong with it.
+        """
         super().__init__(message)
         self.attributes = attributes
+        self.details = details
 
 
 class NotDicom(BadInstance):
@@ -93,6 +110,10 @@ class Truncated(BadInstance):
     """The object ends before its own lengths say."""
 
 
+class BadMetadata(BadInstance):
+    """Metadata in JSON or XML, or the bulk data that they name, make no object."""
+
+
 class MissingAttribute(BadInstance):
     """An attribute without which an instance cannot be kept is missing or empty."""
 
@@ -101,6 +122,12 @@ class MissingAttribute(BadInstance):
 
 class BadIdentifier(BadInstance):
     """An identifying attribute has a value that cannot be one."""
+
+    failure_reason = 0xA900
+
+
+class InvalidAttributes(BadInstance):
+    """Attributes have values that their VRs do not allow, and validation is strict."""
 
     failure_reason = 0xA900
 
@@ -128,16 +155,36 @@ class InstanceTooLarge(BadInstance):
     failure_reason = 0xA700
 
 
+class AlreadyThere(CoregisterError):
+    """What is to be added was added before."""
+
+    status = 409
+
+
 class NotFound(CoregisterError):
     """What was asked for is not here."""
 
     status = 404
 
 
+class Gone(NotFound):
+    """What was asked for was deleted not long ago."""
+
+    status = 410
+
+
 class NotAcceptable(CoregisterError):
     """No representation that the client accepts can be made."""
 
     status = 406
+
+
+class Undecodable(NotAcceptable):
+    """The pixel data cannot be decoded: by no codec, not as they are, or not within the limits."""
+
+
+class Unencodable(NotAcceptable):
+    """The pixel data cannot be had in the transfer syntax that is asked for."""
 
 
 class UnsupportedMediaType(CoregisterError):
@@ -183,6 +230,7 @@ class StoreUnavailable(CoregisterError):
 
     status = 503
     failure_reason = 0xA700
+    retry_seconds = 5
 
 
 class BlobsUnavailable(StoreUnavailable):

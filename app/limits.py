@@ -6,6 +6,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+DAY = 24 * 3600
 
 
 class Limits(BaseSettings):
@@ -19,6 +20,9 @@ class Limits(BaseSettings):
     parts: int = Field(20_000, description="Most parts of one multipart body.")
     part_header_bytes: int = Field(16 * KIB, description="Largest header of one part, in bytes.")
     part_headers: int = Field(32, description="Most header lines of one part.")
+    metadata_bytes: int = Field(
+        32 * MIB, description="Largest metadata of one STOW body, JSON or XML, in bytes."
+    )
     spool_memory_bytes: int = Field(
         1 * MIB, description="A part up to this size stays in memory; a larger one goes to disk."
     )
@@ -35,7 +39,8 @@ class Limits(BaseSettings):
         10.0, description="How long a STOW request waits for its turn before it gets 503."
     )
     store_seconds: float = Field(
-        60.0, description="Time budget of one STOW after its last byte came in; then 503."
+        60.0,
+        description="Time budget of one STOW after its last byte came in, or of a DELETE; then 503.",
     )
 
     # ---- one instance
@@ -69,14 +74,74 @@ class Limits(BaseSettings):
         description="Most sequence items of one instance that keys can be matched within one by one.",
     )
 
+    # ---- pixel data
+    frame_bytes: int = Field(512 * MIB, description="Largest decoded frame, in bytes.")
+    pixel_memory_bytes: int = Field(
+        4 * GIB, description="Address space of one worker process for pixel data, in bytes."
+    )
+    pixel_seconds: float = Field(
+        60.0, description="Time that one piece of work on pixel data may take, such as a frame."
+    )
+    pixel_waiting: int = Field(
+        256, description="Pieces of such work that wait for a worker; a further one gets 503."
+    )
+
+    transcoded_bytes: int = Field(
+        16 * GIB, description="Largest instance that is made in another transfer syntax, in bytes."
+    )
+    transcoded_memory_bytes: int = Field(
+        32 * MIB, description="Such an instance up to this size stays in memory until it is sent."
+    )
+    rewritten_bytes: int = Field(
+        256 * MIB,
+        description="Largest data set, pixel data not counted, that is made in another encoding.",
+    )
+
     # ---- queries
     query_results: int = Field(
         1_000, description="Results of one QIDO answer when the client sets no limit."
     )
-    query_results_max: int = Field(5_000, description="Most results of one QIDO answer.")
+    query_results_max: int = Field(5_000, le=50_000, description="Most results of one QIDO answer.")
+    query_order_keys: int = Field(8, description="Most attributes that `orderby` names.")
     query_keys: int = Field(64, description="Most match keys of one query.")
+    extended_query_tags: int = Field(
+        128, description="Most extended query tags that clients may register.", le=10_000
+    )
+    json_body_bytes: int = Field(MIB, description="Longest JSON body of such a request.")
     query_values: int = Field(4_096, description="Most values in one UID list.")
+    facet_attributes: int = Field(16, description="Most attributes that `by` of a facet names.")
+    facet_values: int = Field(
+        5_000, description="Most different values of an attribute that facets are counted of."
+    )
+    facet_documents: int = Field(
+        10_000,
+        description="Most instances that are looked at to count values of an attribute that is no column.",
+    )
+    facet_results: int = Field(
+        100,
+        description="Values of each attribute in an answer of facets when the client sets no limit.",
+    )
     query_string_bytes: int = Field(256 * KIB, description="Longest query string, in bytes.")
+
+    # ---- rendered images
+    viewport_pixels: int = Field(
+        16_000_000, description="Largest viewport of a rendered image, in pixels."
+    )
+    animated_frames: int = Field(300, description="Most frames of one animated GIF.")
+
+    # ---- deleting
+    tombstone_seconds: int = Field(
+        30 * DAY, description="How long reading something deleted is answered 410 instead of 404."
+    )
+    deleted_bytes_seconds: int = Field(
+        3 * DAY, description="How long the objects of deleted instances stay in the blob store."
+    )
+    versions: int = Field(
+        1_000, description="Versions of one instance that are listed, the newest ones."
+    )
+    rejected_instances: int = Field(
+        20_000, description="Most instances that one rejection note may refer to."
+    )
 
     # ---- FHIR
     fhir_instances: int = Field(

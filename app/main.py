@@ -16,35 +16,49 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from app import logs
-from app.errors import CoregisterError
+from app.errors import ConfigurationError, CoregisterError
 from app.fhir.endpoint import endpoint_resource
 from app.fhir.identifiers import IdentifierSystems
 from app.index.mappings import index_mappings
+from app.pixels.pool import WorkerPool
 from app.services.claims import Claims
 from app.services.commit import StudyCommits
+from app.services.delete_study import DeleteStudy
 from app.services.find import Find
 from app.services.intents import Worker
+from app.services.journal import Journal
 from app.services.link import StudyLinker
 from app.services.listing import Listing
 from app.services.patients import Patients
+from app.services.query_tags import QueryTags
 from app.services.readiness import Readiness
 from app.services.recover import Recovery
 from app.services.redo import Redo
+from app.services.reject import Rejections
+from app.services.remove import Removal
+from app.services.render import Render
 from app.services.retrieve import Retrieve
 from app.services.snapshot import Snapshots
 from app.services.store_study import StoreStudy
+from app.services.sweep import Sweep
+from app.services.tombstones import Tombstones
+from app.services.transcode import Transcode
+from app.services.versions import Versions
 from app.settings import Settings
 from app.stores.blobs import open_blob_store
 from app.stores.elasticsearch import ElasticsearchIndex
 from app.stores.hapi import HapiStore
 from app.stores.http import http_client
 from app.stores.lane import Lane
-from app.web import problem
+from app.web import problem, viewer
 from app.web.admission import Admission
-from app.web.routes import ROUTES
+from app.web.compress import Compress
+from app.web.cross_origin import cross_origin
+from app.web.routes import BASES, ROUTES, VIEWER
 from app.web.safe_headers import SafeHeaders
 from app.web.state import State
 from app.web.telemetry import Telemetry
+from app.web.trailing_slash import TrailingSlash
 
 GARBAGE_THRESHOLD = 20_000  # new containers before the young ones are looked through
 SWITCH_SECONDS = 0.0005
@@ -62,16 +76,24 @@ def build_app(settings: Settings) -> Starlette:
         async with compose(settings, registry) as state:
             yield state
 
-    return Starlette(
-        routes=list(ROUTES),
+    app = Starlette(
+        routes=[*ROUTES, *(VIEWER if settings.viewer else ())],
         lifespan=lifespan,
-        middleware=[Middleware(Telemetry, registry=registry), Middleware(SafeHeaders)],
+        middleware=[
+            *cross_origin(settings.cors),
+            Middleware(Telemetry, registry=registry),
+            Middleware(SafeHeaders),
+            Middleware(Compress, clients=settings.compress),
+            Middleware(TrailingSlash, bases=BASES, excepted=viewer.BASE),
+        ],
         exception_handlers={
             CoregisterError: problem.coregister_error,
             HTTPException: problem.http_error,
             Exception: problem.unexpected_error,
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 @asynccontextmanager
@@ -101,19 +123,25 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
             )
         )
         stack.push_async_callback(fhir.close)
+        pixels = WorkerPool(settings.pixel_workers, limits)
+        stack.push_async_callback(pixels.close)
         lane = Lane(index)
-        journal = Lane(index)
+        notes = Lane(index)
+        journal = Journal(notes)
         snapshots = Snapshots(index, fhir)
         claims = Claims()
         endpoint = endpoint_resource(settings.dicomweb_url)
-        redo = Redo(
-            index=index, lane=lane, blobs=blobs, snapshots=snapshots,
-            threads=threads, limits=limits, worker=worker,
-        )  # fmt: skip
+        tombstones = Tombstones(index, limits)
         linker = StudyLinker(
             fhir=fhir, patients=Patients(fhir, systems),
             endpoint=f"Endpoint/{endpoint['id']}",
             systems=systems, limits=limits, time_zone=settings.time_zone,
+            emptied=settings.emptied_study,
+        )  # fmt: skip
+        removal = Removal(index=index, lane=lane, snapshots=snapshots, linker=linker, limits=limits)
+        redo = Redo(
+            index=index, lane=lane, blobs=blobs, snapshots=snapshots,
+            threads=threads, limits=limits, worker=worker, removal=removal,
         )  # fmt: skip
         commits = StudyCommits(
             index=index,
@@ -122,19 +150,31 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
             linker=linker,
             redo=redo,
             listing=Listing(index=index, lane=lane, linker=linker, limits=limits),
+            removal=removal,
         )
+        delete = DeleteStudy(
+            index=index, journal=journal, commits=commits, claims=claims,
+            tombstones=tombstones, limits=limits, worker=worker,
+        )  # fmt: skip
+        rejections = Rejections(delete, active=settings.rejection_notes)
         store = StoreStudy(
             index=index, journal=journal, blobs=blobs, commits=commits,
             claims=claims, threads=threads, limits=limits, worker=worker,
+            rejections=rejections, replace_duplicates=settings.duplicates == "replace",
+            strict=settings.validation == "strict",
         )  # fmt: skip
         recovery = Recovery(
-            index=index, blobs=blobs, commits=commits, redo=redo, claims=claims, worker=worker
-        )
+            index=index, blobs=blobs, commits=commits, redo=redo, claims=claims,
+            rejections=rejections, sweep=Sweep(index, blobs, limits), worker=worker,
+        )  # fmt: skip
+        query_tags = QueryTags(index, limits)
+        retrieve = Retrieve(index, blobs, limits, threads, tombstones)
         await _prepare_stores(settings, index, fhir, endpoint)
         log.info("recovered", cleared=await recovery.run_once())
         stack.push_async_callback(lane.close)
-        stack.push_async_callback(journal.close)
+        stack.push_async_callback(notes.close)
         stack.push_async_callback(commits.close)
+        stack.push_async_callback(delete.close)
         stack.push_async_callback(store.close)
         stack.push_async_callback(_cancel, asyncio.create_task(recovery.run_forever()))
         if settings.warm_up:
@@ -143,8 +183,13 @@ async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         yield State(
             settings=settings,
             store=store,
-            find=Find(index, limits),
-            retrieve=Retrieve(index, blobs, limits, threads),
+            find=Find(index, limits, query_tags),
+            query_tags=query_tags,
+            retrieve=retrieve,
+            transcode=Transcode(retrieve, blobs, pixels, threads, limits),
+            delete=delete,
+            versions=Versions(index, tombstones, limits),
+            render=Render(retrieve, index, pixels, limits),
             readiness=Readiness(
                 {"blobs": blobs.ping, "elasticsearch": index.ping, "fhir": fhir.ping}
             ),
@@ -171,6 +216,8 @@ async def _prepare_stores(
                 replicas=settings.index_replicas,
             )
             await fhir.ensure_endpoint(endpoint)
+        except ConfigurationError:
+            raise  # waiting does not help
         except CoregisterError as error:
             log.warning("waiting_for_store", error=type(error).__name__)
             await asyncio.sleep(STORES_WAIT_SECONDS)
@@ -221,5 +268,6 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # app.web.public_address looks at them, and asks whose they are
         timeout_graceful_shutdown=30,
     )

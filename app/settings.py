@@ -1,6 +1,9 @@
 """Every setting, in one place. Each is an environment variable `COREGISTER_<NAME>`."""
 
 import ipaddress
+import re
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
 from app.limits import Limits
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -25,6 +30,16 @@ class Settings(BaseSettings):
         None,
         description="DICOMweb base of every URL that is handed out, e.g. "
         "`https://pacs.example.org/dicom-web`; default: as the client called.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses or networks of reverse proxies, separated by commas, whose `Forwarded` and "
+        "`X-Forwarded-*` headers say how clients reach this server; default: nobody's.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins of web pages, separated by commas, whose scripts may call this server from a "
+        "browser, e.g. `https://viewer.example.org`; `*` for any page whatever; default: none.",
     )
     auth: Literal["none"] | None = Field(
         None,
@@ -68,12 +83,51 @@ class Settings(BaseSettings):
     )
 
     # ---- behaviour
+    validation: Literal["lenient", "strict"] = Field(
+        "lenient",
+        description="What a value that is not as its VR asks does to an instance that could be kept: "
+        "`lenient` stores it with a warning, `strict` refuses it (A900) and names every such attribute.",
+    )
+    duplicates: Literal["reject", "replace"] = Field(
+        "reject",
+        description="What other bytes under a known SOP Instance UID do: they are refused (0111H), or "
+        "become a new version; the old one is kept.",
+    )
+    emptied_study: Literal["entered-in-error", "cancelled", "removed"] = Field(
+        "entered-in-error",
+        description="What becomes of the ImagingStudy of a study whose last instance is deleted: it is "
+        "kept with this status, or removed where nobody else has a part in it.",
+    )
+    rejection_notes: bool = Field(
+        default=True, description="A stored rejection note (IOCM) deletes what it refers to."
+    )
+    empty_search: Literal["no-content", "empty-list"] = Field(
+        "no-content",
+        description="The answer to a search without rows: 204, as the standard has it, or 200 with an "
+        "empty list (in XML always 204), for clients that cannot do without a body.",
+    )
+    compress: Literal["remote", "always", "never"] = Field(
+        "remote",
+        description="Which clients that accept gzip get JSON, XML and CSV compressed: those on other "
+        "machines, all, or none.",
+    )
     parse_threads: int = Field(2, description="Threads that read incoming objects.", ge=1)
+    pixel_workers: int = Field(
+        2, description="Worker processes that decode and encode pixel data.", ge=1
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged."
     )
     warm_up: bool = Field(
         default=True, description="Exercise the stores once at start, so the first call is fast."
+    )
+
+    thumbnail_pixels: int = Field(
+        200, description="Largest width and height of a thumbnail.", ge=16, le=2048
+    )
+    viewer: Path | None = Field(
+        None,
+        description="Folder of a built viewer to serve at `/viewer/`; `coregister up --viewer` sets it.",
     )
 
     limits: Limits = Field(default_factory=Limits)
@@ -86,6 +140,41 @@ class Settings(BaseSettings):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/dicom-web"
 
+    @cached_property
+    def cors(self) -> tuple[str, ...]:
+        """Return the origins of `cors_origins`. Raises ConfigurationError."""
+        origins = tuple(each.strip() for each in self.cors_origins.split(",") if each.strip())
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigurationError(
+                    "COREGISTER_CORS_ORIGINS is a list of origins such as https://viewer.example.org: "
+                    "scheme, host and port, without a path; or *."
+                )
+        return origins
+
+    @model_validator(mode="after")
+    def refuse_unknown_origins(self) -> Self:
+        """Refuse a list of origins that no browser would ever send."""
+        _ = self.cors
+        return self
+
+    @cached_property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the networks of `trusted_proxies`. Raises ConfigurationError."""
+        names = filter(None, (name.strip() for name in self.trusted_proxies.split(",")))
+        try:
+            return tuple(ipaddress.ip_network(name, strict=False) for name in names)
+        except ValueError as exc:
+            raise ConfigurationError(
+                "COREGISTER_TRUSTED_PROXIES is a list of addresses or networks such as 10.0.0.0/8."
+            ) from exc
+
+    @model_validator(mode="after")
+    def refuse_unknown_proxies(self) -> Self:
+        """Refuse a list of proxies that cannot be read: no request could be answered."""
+        _ = self.trusted_networks
+        return self
+
     @model_validator(mode="after")
     def refuse_unknown_time_zone(self) -> Self:
         """Refuse a time zone that this machine does not know: every study would fail later."""
@@ -97,6 +186,15 @@ class Settings(BaseSettings):
                     "COREGISTER_TIME_ZONE is no time zone of this machine's database; "
                     "it has names such as Europe/Vienna."
                 ) from exc
+        return self
+
+    @model_validator(mode="after")
+    def refuse_empty_viewer(self) -> Self:
+        """Refuse a folder that has no viewer: every address below `/viewer/` would be missing."""
+        if self.viewer is not None and not (self.viewer / "index.html").is_file():
+            raise ConfigurationError(
+                f"COREGISTER_VIEWER is {self.viewer}: there is no index.html in it."
+            )
         return self
 
     @model_validator(mode="after")
@@ -126,6 +224,11 @@ class LocalSettings(BaseSettings):
     )
     maven_repository: str | None = Field(
         None, description="Where jars are downloaded from; default: the central Maven repository."
+    )
+    npm_registry: str | None = Field(
+        None,
+        description="Where the viewer is downloaded from; default: the registry that npm is "
+        "configured with on this machine, else the npm registry.",
     )
     java_home: Path | None = Field(
         None, description="Java 21 to 25 to run them with; default: one that is found."

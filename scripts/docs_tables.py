@@ -27,7 +27,8 @@ from app.dicom.transfer_syntax import KNOWN, aliases_of
 from app.index.levels import COMPUTED, returned
 from app.limits import GIB, KIB, MIB, Limits
 from app.settings import LocalSettings, Settings
-from app.web.routes import DICOMWEB, OPERATIONS
+from app.web.capabilities import transactions
+from app.web.routes import DICOMWEB, OPERATIONS, VIEWER
 
 ROOT = Path(__file__).resolve().parent.parent
 REGION = re.compile(r"(<!-- table:(?P<name>[\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -106,9 +107,29 @@ def dicomweb_routes() -> str:
     return _routes(DICOMWEB)
 
 
+def transaction_rows() -> str:
+    """Return what each path takes and sends, as `OPTIONS` on it tells."""
+    return table(
+        ("Transaction", "Method and path", "PS3.18", "Takes", "Sends", "Parameters"),
+        (
+            (
+                known.name,
+                f"`{_methods(route)} {route.path}`",
+                _told(route.endpoint)[1].replace(NOTHING, "extension"),
+                *(
+                    ", ".join(f"`{each}`" for each in several) or NOTHING
+                    for several in (known.takes, known.sends, known.parameters)
+                ),
+            )
+            for route in DICOMWEB
+            for known in [transactions()[route.endpoint.__name__]]
+        ),
+    )
+
+
 def operation_routes() -> str:
     """Return the paths for whoever operates this."""
-    return _routes(OPERATIONS)
+    return _routes((*OPERATIONS, *VIEWER))
 
 
 def _routes(served: Iterable[Route]) -> str:
@@ -291,6 +312,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "limits": limits,
     "routes": dicomweb_routes,
     "operations": operation_routes,
+    "transactions": transaction_rows,
     "errors": error_classes,
     "returned": returned_attributes,
     "transfer-syntaxes": transfer_syntaxes,

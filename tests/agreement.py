@@ -65,6 +65,10 @@ class Archive:
         """Return what is begun and not finished."""
         return self.documents("intents", ["study_instance_uid"])
 
+    def former_versions(self) -> Documents:
+        """Return what was replaced or deleted, by version."""
+        return self.documents("versions")
+
     def imaging_study(self, study_instance_uid: str) -> dict[str, Any] | None:
         """Return the ImagingStudy of a study, if there is one."""
         url = f"{self.fhir_url}/ImagingStudy/{uuid5(NAMESPACE_OID, study_instance_uid)}"
@@ -114,6 +118,7 @@ def _disagreements(
     if intents := archive.intents():
         yield f"{len(intents)} intents are left"
     yield from _of_blobs(archive, instances, orphan_blobs)
+    yield from _of_former_versions(archive, instances)
     studies = archive.documents("studies")
     series = {_series_of(each): each for each in archive.documents("series").values()}
     by_study = Counter(each["study_instance_uid"] for each in instances.values())
@@ -137,6 +142,8 @@ def _of_study(
     series: Mapping[Series, Mapping[str, Any]],
 ) -> Iterator[str]:
     own = {sop: each for sop, each in instances.items() if each["study_instance_uid"] == uid}
+    if resource is not None and _is_retired(resource):
+        resource = None
     if resource is None or study is None:
         if own or resource or study:
             yield f"study {uid}: {len(own)} instances, FHIR {bool(resource)}, index {bool(study)}"
@@ -169,15 +176,39 @@ def _of_study(
     yield from (f"study {uid}: {n}: {a} != {b}" for n, (a, b) in facts.items() if a != b)
 
 
+def _is_retired(resource: Mapping[str, Any]) -> bool:
+    """Tell whether the last instance of a study was deleted and the resource says so."""
+    counts = resource.get("numberOfSeries"), resource.get("numberOfInstances")
+    retired = resource["status"] in ("entered-in-error", "cancelled")
+    return retired and counts == (0, 0) and not {"series", "endpoint", "modality"} & resource.keys()
+
+
+def _of_former_versions(archive: Archive, instances: Documents) -> Iterator[str]:
+    current = {each["version"] for each in instances.values()}
+    for name, version in archive.former_versions().items():
+        if name in current:
+            yield f"a version is current and was before: {name}"
+        if not {"replaced_at", "deleted_at"} & version.keys():
+            yield f"a former version that is none: {name}"
+        if "deleted_at" not in version and version["sop_instance_uid"] not in instances:
+            yield f"a replaced version of an instance that is not there: {name}"
+
+
 def _series_of(document: Mapping[str, Any]) -> Series:
     return document["study_instance_uid"], document["series_instance_uid"]
 
 
 def _of_blobs(archive: Archive, instances: Documents, orphans: bool) -> Iterator[str]:
     documented = {each["blob_key"]: each for each in instances.values()}
+    former = archive.former_versions().values()
+    documented_too = {each["blob_key"]: each for each in former if "removed_at" not in each}
+    removed = {each["blob_key"] for each in former if "removed_at" in each}
     objects = dict(_objects(archive.blobs))
     if len(documented) != len(instances):
         yield "two documents name the same object"
+    documented |= documented_too
+    if left := removed & objects.keys():
+        yield f"{len(left)} objects that were removed"
     if missing := documented.keys() - objects.keys():
         yield f"{len(missing)} documents without object"
     if not orphans and (unseen := objects.keys() - documented.keys()):

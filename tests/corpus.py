@@ -377,7 +377,6 @@ def nasty_files() -> dict[str, tuple[bytes, type[CoregisterError] | None]]:
     return {
         "empty": (b"", NotDicom),
         "text": (b"This is no DICOM object.\n" * 10, NotDicom),
-        "without preamble": (without_preamble(), NotDicom),
         "prefix only": (bytes(128) + b"DICM", MissingAttribute),
         "without transfer syntax": (
             make_instance(meta={"TransferSyntaxUID": None}),

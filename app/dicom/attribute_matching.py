@@ -2,8 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from app.dicom.temporal import Moments, parse_date, parse_date_bound, parse_date_time, parse_time
+from app.dicom.range_matching import (
+    TEMPORAL_VRS,
+    DateAndTime,
+    Numbers,
+    Times,
+    parse_numbers,
+    parse_times,
+)
 from app.dicom.wildcard_pattern import simplified
 
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -11,15 +19,13 @@ NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "U
 MULTIPLE_VALUE_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})
 UNMATCHED_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ"})
 UNKNOWN_VR = "UN"
+_TRIED_VRS = ("LO", "PN", "DS", "DA", "TM", "DT")  # for a value whose VR nobody knows
 _PATTERN_VRS = WILDCARD_VRS | {UNKNOWN_VR}
 
-_TEMPORAL = {"DA": parse_date, "TM": parse_time, "DT": parse_date_time}
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_NUMBER_RANGE = re.compile(rf"({_NUMBER})?\s*-\s*({_NUMBER})?")
-_DATE_TIME_RANGE = re.compile(r"([\d.]+(?:[+-]\d{4}(?![\d.]))?)?\s*-\s*([\d.]+(?:[+-]\d{4})?)?")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _LONGEST_UID = 64
+_NAME_DELIMITERS = "^= "
 EMPTY_VALUE = '""'
 
 
@@ -30,19 +36,12 @@ class Universal:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """No value, or no such attribute (Empty Value Matching)."""
+    """No value, or no such attribute (Empty Value Matching, §C.2.2.2.7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
     """One of these values: Single Value Matching and List of UID Matching (§C.2.2.2.1, §C.2.2.2.2)."""
-
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AllOf:
-    """Each of these values: Multiple Value Matching (§C.2.2.2.8)."""
 
     values: tuple[str, ...]
 
@@ -55,30 +54,33 @@ class Wildcard:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Person names with words that start like each of these: what fuzzymatching does here."""
+class Fuzzy:
+    """Person names that match literally, or that have a word like each of the text's (§C.2.2.2.1.1).
 
-    words: tuple[str, ...]
+    A word is like another that begins with it in any script and spelling, or that sounds the same.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """Numbers from `low` to `high`, both included; None is unbounded."""
-
-    low: float | None
-    high: float | None
+    text: str
+    literal: AnyOf | Wildcard
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Moments from `low` to `high`, in the form of `app.dicom.temporal`, both included (§C.2.2.2.5)."""
+class AllOf:
+    """Each of these is met by some value: Multiple Value Matching (§C.2.2.2.8)."""
 
-    low: str | None
-    high: str | None
-    utc: bool = False  # compared in UTC, because the key has an offset
+    matchings: tuple["Matching", ...]
 
 
-Matching = Universal | Empty | AnyOf | AllOf | Wildcard | Words | Numbers | Times
+@dataclass(frozen=True, slots=True)
+class Either:
+    """What the text means in whichever VR the attribute turns out to have: nobody knows it here."""
+
+    readings: tuple[tuple[str, "Matching"], ...]  # VR and matching
+
+
+Matching: TypeAlias = (
+    Universal | Empty | AnyOf | Wildcard | Fuzzy | Numbers | Times | DateAndTime | AllOf | Either
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,45 +99,62 @@ def matching_of(vr: str, value: str, flags: Flags) -> Matching | None:
         return Universal()
     if value == EMPTY_VALUE and flags.emptyvaluematching:
         return Empty()
-    if vr in _TEMPORAL:
-        return _times(vr, value)
+    return _not_empty(vr, value, flags)
+
+
+def _not_empty(vr: str, value: str, flags: Flags) -> Matching | None:
+    if vr == UNKNOWN_VR:
+        return _either(value, flags)
+    if vr in TEMPORAL_VRS:
+        return parse_times(vr, value)
     if vr in NUMBER_VRS:
-        return _numbers(value)
-    if "\\" in value and flags.multiplevaluematching and vr in MULTIPLE_VALUE_VRS:
-        return _all_of(value)
-    return None if vr in UNMATCHED_VRS else _text(vr, value, flags)
+        return parse_numbers(value)
+    if "\\" in value and vr in MULTIPLE_VALUE_VRS:
+        return _several(vr, value, flags)
+    return None if vr in UNMATCHED_VRS else _one(vr, value, flags)
 
 
-def _text(vr: str, value: str, flags: Flags) -> Matching | None:
-    if vr == "UI":
-        return _uids(value)
-    if vr == "AT":
-        return AnyOf((value.upper(),)) if _TAG.fullmatch(value) else None
-    if vr == "CS" and re.search(r"[,\\]", value):
-        return _alternatives(value)
-    if vr == "PN" and flags.fuzzymatching:
-        words = tuple(word for word in re.split(r"[\s^=,*?]+", value) if word)
-        return Words(words) if words else Universal()
-    if vr in _PATTERN_VRS and ("*" in value or "?" in value):
-        return Wildcard(simplified(value))
-    return AnyOf((value,))
-
-
-def _alternatives(value: str) -> Matching | None:
-    """Return the values of a list; a CS holds no comma, and viewers list modalities this way."""
-    texts = tuple(
-        dict.fromkeys(text for part in re.split(r"[,\\]", value) if (text := part.strip()))
+def _either(value: str, flags: Flags) -> Matching | None:
+    """Return every reading that a value allows whose VR is unknown."""
+    readings = tuple(
+        (vr, found)
+        for vr in _TRIED_VRS
+        if (found := matching_of(vr, value, flags)) is not None and not isinstance(found, Universal)
     )
-    if not texts or any("*" in text or "?" in text for text in texts):
-        return None
-    return AnyOf(texts)
+    return Either(readings) if readings else None
 
 
-def _all_of(value: str) -> Matching | None:
-    values = tuple(part.strip() for part in value.split("\\"))
-    if not all(values) or any("*" in part or "?" in part for part in values):
+def _several(vr: str, value: str, flags: Flags) -> Matching | None:
+    """Return the matching of a list: all of its values where that is turned on, else one of them.
+
+    Without the flag the standard leaves the meaning open; clients mean what a list of UIDs means.
+    """
+    values = tuple(dict.fromkeys(part.strip() for part in value.split("\\") if part.strip()))
+    found = tuple(each for one in values if (each := _one(vr, one, flags)) is not None)
+    if not found or len(found) < len(values) or _has_wildcard(value):  # §C.2.2.2.8: no wildcards
         return None
-    return AllOf(values)
+    if flags.multiplevaluematching:
+        return AllOf(found)
+    if all(isinstance(each, AnyOf) for each in found):
+        return AnyOf(tuple(one for each in found if isinstance(each, AnyOf) for one in each.values))
+    return Either(tuple((vr, each) for each in found))
+
+
+def _one(vr: str, value: str, flags: Flags) -> Matching | None:
+    match vr:
+        case "UI":
+            return _uids(value)
+        case "AT":
+            return AnyOf((value.upper(),)) if _TAG.fullmatch(value) else None
+        case "CS" if "," in value:  # a CS holds no comma, and viewers list modalities this way
+            listed = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+            return None if not listed or _has_wildcard(value) else AnyOf(listed)
+        case "PN" if not value.strip(_NAME_DELIMITERS):
+            return Universal()
+        case _:
+            literal = vr in WILDCARD_VRS and _has_wildcard(value)
+            found = Wildcard(simplified(value)) if literal else AnyOf((value,))
+            return Fuzzy(value, found) if vr == "PN" and flags.fuzzymatching else found
 
 
 def _uids(value: str) -> Matching | None:
@@ -144,40 +163,5 @@ def _uids(value: str) -> Matching | None:
     return AnyOf(uids) if valid else None
 
 
-def _numbers(value: str) -> Matching | None:
-    if re.fullmatch(_NUMBER, value):
-        return Numbers(float(value), float(value))
-    found = _NUMBER_RANGE.fullmatch(value)
-    if found is None or not any(found.groups()):
-        return None
-    low, high = (float(bound) if bound else None for bound in found.groups())
-    return None if low is not None and high is not None and low > high else Numbers(low, high)
-
-
-def _times(vr: str, value: str) -> Matching | None:
-    parse = _TEMPORAL[vr]
-    single = parse(value)
-    if single is not None:
-        return _between(single, single)
-    if vr == "DT":
-        found = _DATE_TIME_RANGE.fullmatch(value)
-        bounds = found.groups() if found is not None else ()
-    else:
-        bounds = tuple(value.split("-"))
-    if len(bounds) != 2 or not any(bounds):  # noqa: PLR2004
-        return None
-    parse = parse_date_bound if vr == "DA" else parse
-    low, high = (parse(bound) if bound and bound.strip() else None for bound in bounds)
-    if any(bound and bound.strip() and not parse(bound) for bound in bounds):
-        return None
-    return _between(low, high)
-
-
-def _between(low: Moments | None, high: Moments | None) -> Matching | None:
-    utc = any(end is not None and end.offset_minutes is not None for end in (low, high))
-    if utc:
-        low = low.utc() if low is not None else None
-        high = high.utc() if high is not None else None
-    first = low.earliest if low is not None else None
-    last = high.latest if high is not None else None
-    return None if first and last and first > last else Times(first, last, utc)
+def _has_wildcard(value: str) -> bool:
+    return "*" in value or "?" in value

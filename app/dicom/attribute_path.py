@@ -12,12 +12,13 @@ from functools import cache, lru_cache
 from typing import Any
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
+from pydicom.datadict import dictionary_VR, keyword_for_tag, private_dictionary_VR
 from pydicom.tag import Tag
 
 AttributePath = tuple[str, ...]
 
 UNKNOWN_VR = "UN"
+LONGEST_CREATOR = 64  # characters of an LO
 _HEX_TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _FIRST_RESERVING = "10"
 _ODD = frozenset("13579BDF")
@@ -26,6 +27,13 @@ _ODD = frozenset("13579BDF")
 def dotted(path: AttributePath) -> str:
     """Return the path as one text."""
     return ".".join(path)
+
+
+def shown(path: AttributePath) -> str:
+    """Return the path so that it can stand in a header."""
+    return "".join(
+        each if " " <= each <= "~" and each != "\\" else "?" for each in dotted(path)
+    ).replace('"', "'")
 
 
 def tag_of(name: str) -> str | None:
@@ -62,8 +70,9 @@ def step_in(dataset: Mapping[str, Any], tag: str) -> str:
     if is_private_creator(tag):
         return f"{tag[:4]}0010"
     values = dataset.get(creator_tag(tag), {}).get("Value") or ()
-    creator = values[0] if values and isinstance(values[0], str) else ""
-    return private_step(tag, creator.strip()) if creator.strip() else tag
+    creator = values[0].strip() if values and isinstance(values[0], str) else ""
+    # what is longer is no creator, and would make names without bounds
+    return private_step(tag, creator) if 0 < len(creator) <= LONGEST_CREATOR else tag
 
 
 @lru_cache(maxsize=8192)  # creators come from objects and queries, without end
@@ -77,6 +86,15 @@ def vr_of(tag: str, creator: str | None = None) -> str:
         return str(dictionary_VR(Tag(int(tag, 16))))[:2]
     except KeyError:
         return UNKNOWN_VR
+
+
+@lru_cache(maxsize=8192)
+def time_beside(tag: str) -> str | None:
+    """Return the TM attribute that says the time of a DA attribute: StudyTime of StudyDate."""
+    if is_private(tag) or vr_of(tag) != "DA":
+        return None
+    time = tag_of(keyword_for_tag(int(tag, 16)).replace("Date", "Time"))
+    return time if time is not None and vr_of(time) == "TM" else None
 
 
 @cache

@@ -49,6 +49,7 @@ _DELIMITERS = re.compile(rb"[\\^=]")
 
 # PS3.3 Tables C.12-2 to C.12-5; pydicom lists them all but this one
 _ENCODINGS = {**python_encoding, "ISO_IR 203": "iso8859_15", "ISO 2022 IR 203": "iso8859_15"}
+_EXTENSIONS = {"ISO 2022 IR 149": "euc_kr", "ISO 2022 IR 58": "gb2312"}
 _STAND_ALONE = frozenset({"UTF8", "GB18030", "GBK"})
 _MISSPELT = re.compile(r"ISO[ _-]*(2022)?[ _-]*IR[ _-]*(\d+)")
 
@@ -57,9 +58,10 @@ _MISSPELT = re.compile(r"ISO[ _-]*(2022)?[ _-]*IR[ _-]*(\d+)")
 class CharacterSet:
     """How the text values of a data set are encoded."""
 
-    initial: (
-        str | None
-    )  # the codec where no escape sequence says otherwise; None: default repertoire
+    # the codec where no escape sequence says otherwise; None: default repertoire
+    initial: str | None
+    # a codec that the default repertoire is extended by; some senders leave its escape sequences out
+    extension: str | None = None
 
     def decode(self, raw: bytes) -> tuple[str, str | None]:
         """Return the text, and what was wrong with it if anything was."""
@@ -67,7 +69,7 @@ class CharacterSet:
         if b"\x1b" in raw and initial not in _STAND_ALONE:
             return _decode_extended(raw, initial or _ASCII)
         if initial is None:
-            return _decode_undeclared(raw)
+            return _decode_undeclared(raw, self.extension)
         return _decode(raw, initial)
 
 
@@ -86,7 +88,8 @@ def character_set(terms: tuple[str | None, ...]) -> tuple[CharacterSet, str | No
         codecs.append(codec)
     first = codecs[0] if codecs else None
     if not terms or terms[0] in {None, "", "ISO_IR 6", "ISO 2022 IR 6"} or first is None:
-        return DEFAULT_REPERTOIRE, complaint
+        extensions = (_EXTENSIONS.get(term or "") for term in terms)
+        return CharacterSet(None, next(filter(None, extensions), None)), complaint
     return CharacterSet(first), complaint
 
 
@@ -106,12 +109,14 @@ def _decode(raw: bytes, codec: str) -> tuple[str, str | None]:
         return raw.decode(codec, "replace"), _NOT_DECODABLE
 
 
-def _decode_undeclared(raw: bytes) -> tuple[str, str | None]:
-    """Return text beyond ASCII that should not be: most senders mean UTF-8 or Latin-1."""
-    try:
-        return raw.decode("utf-8"), _NOT_DECLARED
-    except UnicodeDecodeError:
-        return raw.decode("latin-1"), _NOT_DECLARED
+def _decode_undeclared(raw: bytes, extension: str | None) -> tuple[str, str | None]:
+    """Return text beyond ASCII that should not be: what senders mean by it, most likely first."""
+    for codec in filter(None, ("utf-8", extension)):
+        try:
+            return raw.decode(codec), _NOT_DECLARED
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("latin-1"), _NOT_DECLARED
 
 
 def _decode_extended(raw: bytes, initial: str) -> tuple[str, str | None]:

@@ -28,12 +28,18 @@ class PixelLayout:
     frames: tuple[tuple[ByteRange, ...], ...]
 
 
+# Warning Reason (0008,1196) of PS3.18 Table I.2-1
+COERCED, DISCARDED, UNFIT = 0xB000, 0xB006, 0xB007
+NOT_SEARCHED = 0x0000  # none: all is as it should be, but not all can be searched for
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something about an instance that its sender should hear of: it was kept all the same."""
 
     tag: str  # 8 hex digits, or a path such as 00400275.1.00080100: sequence, item (from 1), attribute
     message: str  # no values from the data set
+    reason: int = UNFIT  # the data set is not as its SOP Class and VRs ask
 
 
 @dataclass(frozen=True, slots=True)

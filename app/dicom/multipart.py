@@ -38,7 +38,7 @@ __all__ = [
     "split_list",
 ]
 
-_LONGEST_BOUNDARY = 70  # RFC 2046 §5.1.1
+_LONGEST_BOUNDARY = 200  # RFC 2046 §5.1.1 lets senders have 70; Orthanc's have 73
 # after the boundary: what makes it a delimiter, and what may become that with the next bytes
 _REST_OF_DELIMITER = re.compile(rb"(--)|[ \t]{0,128}\r?\n")
 _UNDECIDED = re.compile(rb"-?|[ \t]{0,128}\r?")
@@ -94,7 +94,9 @@ class RelatedParser:
         """Expect the boundary that the Content-Type names. Raises BadMultipart."""
         boundary = parse_content_type(content_type)[1].get("boundary", "")
         if not 1 <= len(boundary) <= _LONGEST_BOUNDARY:
-            raise BadMultipart("The Content-Type needs a boundary of 1 to 70 characters.")
+            raise BadMultipart(
+                f"The Content-Type needs a boundary of 1 to {_LONGEST_BOUNDARY} characters."
+            )
         self._delimiter = b"\n--" + boundary.encode("utf-8", "surrogateescape")
         self._limits = limits
         self._state = _State.PREAMBLE

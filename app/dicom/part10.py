@@ -47,7 +47,8 @@ _IDENTIFIERS = {
     _CLASS: "SOP Class UID (0008,0016)",
 }
 _PATIENT_ID = "00100020"
-_ROWS, _PIXEL_DATA_PROVIDER_URL = "00280010", "00287FE0"
+NO_PIXEL_DATA = "The object is an image, but has no pixel data: it may be cut short."
+_ROWS, _PIXEL_DATA_PROVIDER_URL, _PIXEL_DATA = "00280010", "00287FE0", "7FE00010"
 _GZIP_TRAILER = Struct("<II")
 _DEFLATED_STEP, _INFLATED_STEP = 64 * 1024, 1024 * 1024  # bytes
 _ENCODINGS = {
@@ -71,7 +72,7 @@ def read_instance(data: Buffer, limits: Limits) -> InstanceRecord:
         is_video = transfer_syntax(meta.transfer_syntax_uid).is_video
         pixels = layout_of(located, attributes, reading, is_video=is_video)
     elif _is_image(uids[_CLASS], attributes):
-        reading.find("7FE00010", "The object is an image, but has no pixel data.")
+        reading.find(_PIXEL_DATA, NO_PIXEL_DATA)
     reading.address(
         f"{BASE_URL_MARK}/studies/{uids[_STUDY]}/series/{uids[_SERIES]}"
         f"/instances/{uids[_INSTANCE]}/bulkdata/"

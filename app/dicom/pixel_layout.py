@@ -65,7 +65,9 @@ def _native_frames(
     frame_bits = rows * columns * samples * bits
     photometric = attributes.get(_PHOTOMETRIC_INTERPRETATION, {}).get("Value")
     if photometric and photometric[0] in _HALF_CHROMA and samples == 3:  # noqa: PLR2004 - Y, CB, CR
-        frame_bits = frame_bits * 2 // 3  # PS3.3 §C.7.6.3.1.2: two pixels share their chrominance
+        # PS3.3 §C.7.6.3.1.2: two pixels share their chrominance, but some writers only say so
+        is_whole = pixels.place.length * 8 >= frame_bits * number
+        frame_bits = frame_bits if is_whole else frame_bits * 2 // 3
     if number > 1 and frame_bits % 8:
         reading.find(pixels.tag, "Frames do not begin at whole bytes; they cannot be served alone.")
         return None

@@ -5,45 +5,31 @@ Lenient where clients are: keywords and hex tags in any case, UID lists with com
 looks like an attribute but is none, a value that its VR does not allow, an attribute named twice.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.dicom.attribute_matching import (
-    AllOf,
-    AnyOf,
-    Flags,
-    Matching,
-    Wildcard,
-    Words,
-    matching_of,
+from app.dicom.attribute_matching import AnyOf, Flags
+from app.dicom.attribute_path import AttributePath
+from app.dicom.match_keys import (
+    NEVER_MATCHED,
+    Key,
+    dotted_tags,
+    match_keys,
+    names_attribute,
+    printable,
+    resolved,
 )
-from app.dicom.attribute_path import (
-    UNKNOWN_VR,
-    AttributePath,
-    creator_tag,
-    is_private,
-    is_private_creator,
-    private_step,
-    tag_of,
-    vr_of,
-)
-from app.dicom.wildcard_pattern import is_affordable
+from app.dicom.qido_ordering import OrderKey, parse_order
 from app.errors import BadQuery
 from app.limits import Limits
 
 ALL_FIELDS = "all"
 _FLAGS = ("fuzzymatching", "emptyvaluematching", "multiplevaluematching")
+_OPTIONS = ("limit", "offset", "orderby", "cursor", *_FLAGS)
 _ABOUT_THE_ANSWER = frozenset({"accept", "charset"})  # PS3.18 §8.3.3
-# SpecificCharacterSet (PS3.4 §C.2.2.2), InstanceAvailability, RetrieveURL: returned, never matched
-_NEVER_MATCHED = frozenset({"00080005", "00080056", "00081190"})
-_ATTRIBUTE_LIKE = re.compile(r"(?:[0-9A-Fa-f]{8}|[A-Z][A-Za-z0-9]+)(?:\.\w+)*")
 _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID = "0020000D", "0020000E"
 _MOST_DIGITS = 18
-_NAME_SHOWN = 64
-_LONGEST_CREATOR = 64  # characters of an LO
-_DEEPEST_PATH = 64  # nesting that no object is kept with (app.limits)
 
 
 class Level(StrEnum):
@@ -63,15 +49,6 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """One attribute to match."""
-
-    path: AttributePath
-    vr: str
-    matching: Matching
-
-
-@dataclass(frozen=True, slots=True)
 class Query:
     """A search, understood."""
 
@@ -82,6 +59,8 @@ class Query:
     offset: int
     include_all: bool = False
     include: tuple[AttributePath, ...] = ()
+    orderby: tuple[OrderKey, ...] = ()
+    cursor: str | None = None  # as it was given; `app.index.cursor` reads it
     warnings: tuple[str, ...] = ()  # texts of Warning: 299
 
 
@@ -93,9 +72,13 @@ def parse_query(
     flags = Flags(**{name: _flag(name, single.pop(name)) for name in _FLAGS if name in single})
     limit = _count("limit", single.pop("limit", None), limits.query_results)
     offset = _count("offset", single.pop("offset", None), 0)
+    orderby = parse_order([single.pop("orderby", "")], limits.query_order_keys)
+    cursor = single.pop("cursor", None)
+    if cursor is not None and offset:
+        raise BadQuery("The parameter offset cannot go together with cursor.")
     if len(single) > limits.query_keys:
         raise BadQuery(f"The query has more than {limits.query_keys} match keys.")
-    keys = tuple(_keys(single, flags, limits))
+    keys = tuple(match_keys(single, flags, limits))
     include, not_included = _included(fields, single)
     return Query(
         level=level,
@@ -105,9 +88,11 @@ def parse_query(
         offset=offset,
         include_all=ALL_FIELDS in fields,
         include=include,
+        orderby=orderby,
+        cursor=cursor,
         warnings=tuple(
             [f"The parameter {name} is not supported and was ignored" for name in ignored]
-            + [f"The attribute {name} is not matched" for name in single if name in _NEVER_MATCHED]
+            + [f"The attribute {name} is not matched" for name in single if name in NEVER_MATCHED]
             + [
                 f"The includefield {name} is not an attribute and was ignored"
                 for name in not_included
@@ -127,14 +112,14 @@ def _sorted_out(
         lower = name.lower()
         if lower == "includefield":
             fields += [field.strip() for field in value.split(",") if field.strip()]
-        elif lower in ("limit", "offset", *_FLAGS):
+        elif lower in _OPTIONS:
             _once(single, lower, value)
         elif lower in _ABOUT_THE_ANSWER:
             continue
-        elif _ATTRIBUTE_LIKE.fullmatch(name) or tag_of(name.split(".")[0]) is not None:
-            _once(single, ".".join(_tags(name)), value)
+        elif names_attribute(name):
+            _once(single, dotted_tags(name), value)
         else:
-            ignored.append(_printable(name))
+            ignored.append(printable(name))
     return single, fields, ignored
 
 
@@ -142,21 +127,6 @@ def _once(single: dict[str, str], name: str, value: str) -> None:
     if name in single:
         raise BadQuery(f"The parameter {name} occurs more than once.")
     single[name] = value
-
-
-def _tags(name: str) -> list[str]:
-    """Return the tags of a dotted name."""
-    if name.count(".") > _DEEPEST_PATH:
-        raise BadQuery(f"The parameter {_printable(name)}… names too many levels.")
-    tags = [tag_of(part) for part in name.split(".")]
-    known = [tag for tag in tags if tag is not None]
-    if len(known) < len(tags):
-        raise BadQuery(
-            f"The parameter {_printable(name)} is not an attribute of the DICOM dictionary."
-        )
-    if known[0] < "00080000":
-        raise BadQuery(f"The parameter {_printable(name)} is not an attribute of a data set.")
-    return known
 
 
 def _flag(name: str, value: str) -> bool:
@@ -173,75 +143,6 @@ def _count(name: str, value: str | None, default: int) -> int:
     return int(value) if len(value) <= _MOST_DIGITS else 10**_MOST_DIGITS
 
 
-def _keys(single: Mapping[str, str], flags: Flags, limits: Limits) -> Iterable[Key]:
-    """Yield the match keys; a private creator that qualifies another key is none itself."""
-    for name, value in single.items():
-        path, qualifiers = _resolved(name.split("."), single)
-        if is_private_creator(name[-8:]) and _qualifies(name, single):
-            continue
-        vr = _vr(name, qualifiers)
-        matching = matching_of(vr, "" if name in _NEVER_MATCHED else value, flags)
-        if matching is None:
-            raise BadQuery(f"The value of {name} is not valid for its value representation ({vr}).")
-        _refuse_excess(name, matching, limits)
-        yield Key(path, vr, matching)
-
-
-def _refuse_excess(name: str, matching: Matching, limits: Limits) -> None:
-    match matching:
-        case AnyOf(values) | AllOf(values) if len(values) > limits.query_values:
-            raise BadQuery(f"The parameter {name} has more than {limits.query_values} values.")
-        case Wildcard(pattern) if len(pattern) > limits.index_value_bytes:
-            raise BadQuery(f"The pattern of {name} is longer than {limits.index_value_bytes}.")
-        case Wildcard(pattern) if not is_affordable(pattern):
-            raise BadQuery(f"The pattern of {name} has too many wildcards.")
-        case Words(words) if len(words) > limits.query_keys:
-            raise BadQuery(f"The parameter {name} has more than {limits.query_keys} words.")
-
-
-def _resolved(
-    tags: Sequence[str], single: Mapping[str, str]
-) -> tuple[AttributePath, tuple[str | None, ...]]:
-    """Return the path of dotted tags, with the creators of its private steps (PS3.18 §8.3.4.1)."""
-    steps: list[str] = []
-    creators: list[str | None] = []
-    for depth, tag in enumerate(tags):
-        creator = None
-        step = tag
-        if is_private_creator(tag):
-            step = f"{tag[:4]}0010"
-        elif is_private(tag):
-            reserving = ".".join([*tags[:depth], creator_tag(tag)])
-            creator = single.get(reserving, "").strip()
-            if not creator:
-                raise BadQuery(
-                    f"The private attribute {'.'.join(tags)} needs its Private Creator: "
-                    f"{reserving}=<name>."
-                )
-            if len(creator) > _LONGEST_CREATOR:
-                raise BadQuery(f"The parameter {reserving} is too long to be a Private Creator.")
-            step = private_step(tag, creator)
-        steps.append(step)
-        creators.append(creator)
-    return tuple(steps), tuple(creators)
-
-
-def _qualifies(name: str, single: Mapping[str, str]) -> bool:
-    """Tell whether a private creator parameter is there for the sake of another."""
-    before, block = name[:-8], name[-2:]
-    start = f"{before}{name[-8:-4]}{block}"
-    return any(other != name and other.startswith(start) for other in single)
-
-
-def _vr(name: str, creators: Sequence[str | None]) -> str:
-    """Return the VR of the last step, after making sure that those before are sequences."""
-    tags = name.split(".")
-    for tag, creator in zip(tags[:-1], creators[:-1], strict=True):
-        if vr_of(tag, creator) not in ("SQ", UNKNOWN_VR):
-            raise BadQuery(f"The parameter {name} goes through {tag}, which is not a sequence.")
-    return vr_of(tags[-1], creators[-1])
-
-
 def _included(
     fields: Iterable[str], single: Mapping[str, str]
 ) -> tuple[tuple[AttributePath, ...], list[str]]:
@@ -252,16 +153,12 @@ def _included(
         if field == ALL_FIELDS:
             continue
         try:
-            path, _ = _resolved(_tags(field), single)
+            path, _ = resolved(dotted_tags(field), single)
         except BadQuery:
-            unknown.append(_printable(field))
+            unknown.append(printable(field))
             continue
         paths[path] = None
     return tuple(paths), unknown
-
-
-def _printable(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "?", name)[:_NAME_SHOWN]
 
 
 def scope_keys(scope: Scope) -> tuple[Key, ...]:

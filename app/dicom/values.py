@@ -141,7 +141,8 @@ def _names(raw: bytes, character_set: CharacterSet) -> Converted:
     return ([] if names == [None] else names), complaint
 
 
-def _as_integer(text: str) -> int | str:
+def as_integer(text: str) -> int | str:
+    """Return a number, or the text of one that JSON readers would round. Raises ValueError, OverflowError."""
     try:
         number = int(text)
     except ValueError:
@@ -152,7 +153,8 @@ def _as_integer(text: str) -> int | str:
     return number if -LARGEST_EXACT <= number <= LARGEST_EXACT else text
 
 
-def _as_decimal(text: str) -> float | str:
+def as_decimal(text: str) -> float | str:
+    """Return a number, or the text of one that JSON readers would round. Raises ValueError, OverflowError."""
     number = float(text)
     if not isfinite(number):
         raise ValueError(text)
@@ -243,8 +245,8 @@ def _conversions(order: str) -> Mapping[str, Convert]:
         "UC": _unlimited_strings,
         "UR": _address,
         "PN": _names,
-        "DS": _number_strings(_as_decimal, "A value is no decimal number."),
-        "IS": _number_strings(_as_integer, "A value is no integer."),
+        "DS": _number_strings(as_decimal, "A value is no decimal number."),
+        "IS": _number_strings(as_integer, "A value is no integer."),
         "DA": _checked(parse_date, "A value is no date."),
         "TM": _checked(parse_time, "A value is no time."),
         "DT": _checked(parse_date_time, "A value is no date and time."),
@@ -264,9 +266,14 @@ LITTLE_ENDIAN = _conversions("<")
 BIG_ENDIAN = _conversions(">")
 
 
+def unit_bytes(vr: str) -> int:
+    """Return how many bytes of a value are in reverse in big endian; 1 is none (PS3.5 §7.3)."""
+    return BINARY_WORD.get(vr) or _BYTES_OF_UNIT.get(vr, 1)
+
+
 def in_little_endian(vr: str, raw: bytes) -> bytes:
-    """Return a big-endian binary value as InlineBinary has it (PS3.18 §F.2.7)."""
-    size = BINARY_WORD[vr]
+    """Return a big-endian value in little endian: as InlineBinary has it (PS3.18 §F.2.7, PS3.5 §7.3)."""
+    size = unit_bytes(vr)
     if size == 1 or len(raw) % size:
         return raw
     swapped = bytearray(len(raw))

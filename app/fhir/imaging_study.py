@@ -20,9 +20,19 @@ from app.fhir.series import grouped, merge_series
 from app.fhir.tables import code_system, rows
 from app.limits import Limits
 
-__all__ = ["CommitMarks", "StudyCounts", "count", "merge_imaging_study", "pending_commits"]
+__all__ = [
+    "CommitMarks",
+    "StudyCounts",
+    "count",
+    "merge_imaging_study",
+    "pending_commits",
+    "retired",
+]
+
+SOURCE = "urn:coregister"  # meta.source of what was made here; what others made is never removed
 
 _SERVER_SETS = ("versionId", "lastUpdated")
+_RETIRED = frozenset({"entered-in-error", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,11 @@ def count(imaging_study: Mapping[str, Any]) -> StudyCounts:
     return StudyCounts(series, sum(series.values()), tuple(sorted(filter(None, modalities))))
 
 
+def retired(imaging_study: Mapping[str, Any]) -> bool:
+    """Tell whether its last instance was deleted; what is stored again makes it a new study."""
+    return imaging_study.get("status") in _RETIRED and not count(imaging_study).instances
+
+
 def merge_imaging_study(
     previous: Mapping[str, Any] | None,
     added: Sequence[InstanceRecord],
@@ -52,21 +67,26 @@ def merge_imaging_study(
     systems: IdentifierSystems,
     time_zone: str | None,
     commit: CommitMarks,
+    replaced: Sequence[InstanceRecord] = (),
 ) -> dict[str, Any]:
     """Return the ImagingStudy after `added`; `previous` stays as it is.
 
-    `patient` and `endpoint` are references. An instance that the study lists already is not counted again.
+    `patient` and `endpoint` are references. An instance that the study lists already is not counted again;
+    nor are those in `replaced`, new versions of instances that it has.
     """
-    study = _begun(previous, added, patient)
+    records = [*added, *replaced]
+    study = _begun(previous, records, patient)
     complete = listed(study)
-    series = merge_series(study.get("series", ()), grouped(added), time_zone=time_zone)
+    series = merge_series(
+        study.get("series", ()), grouped(added), grouped(replaced), time_zone=time_zone
+    )
     total = sum(one["numberOfInstances"] for one in series)
-    if not (complete and lists_now(total=total, added=len(added), limits=limits)):
+    if not (complete and lists_now(total=total, added=len(records), limits=limits)):
         for one in series:
             one.pop("instance", None)
     study["series"] = in_order(series)
-    _derive(study, endpoint)
-    for record in added:
+    derive(study, endpoint)
+    for record in records:
         _fill(study, record.attributes, systems, time_zone)
     study["extension"] = marked(study, commit)
     if not study["extension"]:
@@ -78,27 +98,34 @@ def _begun(
     previous: Mapping[str, Any] | None, added: Sequence[InstanceRecord], patient: str
 ) -> dict[str, Any]:
     """Return a copy of the previous resource, or a new one, with its identity and its subject."""
-    study: dict[str, Any] = {"resourceType": "ImagingStudy", **(previous or {})}
+    study: dict[str, Any] = {"resourceType": "ImagingStudy", "meta": {"source": SOURCE}}
+    if previous is not None:
+        study = without_server_meta(previous)
     if added:
         uid = added[0].study_instance_uid
         study.setdefault("id", imaging_study_id(uid))
         study["identifier"] = _with_study_uid(study.get("identifier", ()), uid)
-    if "meta" in study:
-        study["meta"] = _meta(study["meta"])
+    if previous is not None and retired(previous):
+        study.pop("started", None)
+        if study.get("subject", {}).get("reference") != patient:
+            study["subject"] = {"reference": patient}
     # a subject that only names the patient is made a link; a link is never changed here
     if "reference" not in study.get("subject", {}):
         study["subject"] = {**study.get("subject", {}), "reference": patient}
     return study
 
 
-def _meta(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the meta without what the server sets itself."""
-    kept = {name: value for name, value in meta.items() if name not in _SERVER_SETS}
-    if "source" in kept:  # HAPI appends #{request id} when reading and would store it as given
-        kept["source"] = kept["source"].partition("#")[0]
-        if not kept["source"]:
-            del kept["source"]
-    return kept
+def without_server_meta(previous: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a resource without what the server sets itself."""
+    study: dict[str, Any] = {"resourceType": "ImagingStudy", **previous}
+    if "meta" in study:
+        kept = {name: value for name, value in study["meta"].items() if name not in _SERVER_SETS}
+        if "source" in kept:  # HAPI appends #{request id} when reading and would store it as given
+            kept["source"] = kept["source"].partition("#")[0]
+            if not kept["source"]:
+                del kept["source"]
+        study["meta"] = kept
+    return study
 
 
 def _with_study_uid(identifiers: Sequence[Mapping[str, Any]], uid: str) -> list[Mapping[str, Any]]:
@@ -111,7 +138,7 @@ def _with_study_uid(identifiers: Sequence[Mapping[str, Any]], uid: str) -> list[
     return [ours, *(i for i in identifiers if i.get("system") != ours["system"])]
 
 
-def _derive(study: dict[str, Any], endpoint: str) -> None:
+def derive(study: dict[str, Any], endpoint: str) -> None:
     """Set what follows from the series (R4 ImagingStudy; ModalitiesInStudy of PS3.4 Table C.6-5)."""
     counts = count(study)
     study["status"] = "available"

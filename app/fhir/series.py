@@ -23,11 +23,16 @@ def grouped(records: Sequence[InstanceRecord]) -> Grouped:
 
 
 def merge_series(
-    previous: Sequence[Mapping[str, Any]], added: Grouped, *, time_zone: str | None
+    previous: Sequence[Mapping[str, Any]],
+    added: Grouped,
+    replaced: Grouped,
+    *,
+    time_zone: str | None,
 ) -> list[dict[str, Any]]:
     """Return the series after `added`, each with the list that it had and the new instances.
 
-    Elements of a series that come from nowhere here, such as a body site somebody coded, are kept.
+    `replaced` are new versions of instances that are there. Elements of a series that come from nowhere here,
+    such as a body site somebody coded, are kept.
     """
     merged = {series["uid"]: series for series in _whole(previous)}
     known = {i["uid"] for series in merged.values() for i in series.get("instance", ())}
@@ -40,7 +45,25 @@ def merge_series(
         series["instance"] = in_order(
             [*series.get("instance", ()), *(listed_instance(record).element() for record in new)]
         )
+    for uid, records in replaced.items():
+        if uid in merged:
+            _replace(merged[uid], records, time_zone)
     return list(merged.values())
+
+
+def _replace(
+    series: dict[str, Any], records: Mapping[str, InstanceRecord], time_zone: str | None
+) -> None:
+    """Let the list of a series, where it has one, tell of the new versions."""
+    for record in records.values():
+        _fill(series, record.attributes, time_zone)
+    if series.get("instance"):
+        series["instance"] = in_order(
+            [
+                listed_instance(records[i["uid"]]).element() if i["uid"] in records else i
+                for i in series["instance"]
+            ]
+        )
 
 
 def _whole(previous: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

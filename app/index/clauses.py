@@ -1,202 +1,163 @@
 """Match keys as Elasticsearch clauses on tokens.
 
-A wildcard, a range or a prefix on a token begins with the attribute's path, so that it looks at the values
-of that attribute only. Keys in one sequence have to match within one item (PS3.4 §C.2.2.2.6): where a data
-set has several items of that sequence, its items are asked one by one.
+Keys in one sequence have to match within one item (PS3.4 §C.2.2.2.6): where a data set has several items of
+that sequence, its items are asked one by one. Each is listed with the tokens of the items around and within
+it, so that keys that lie one within the other are asked of the innermost item. Where two branches of keys
+begin in one item, the items of both have to be of the same one: they are compared by its number.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-from app.dicom.attribute_matching import (
-    UNKNOWN_VR,
-    AllOf,
-    AnyOf,
-    Empty,
-    Numbers,
-    Times,
-    Universal,
-    Wildcard,
-    Words,
-)
+from app.dicom.attribute_matching import AnyOf, Empty, Universal, Wildcard
 from app.dicom.attribute_path import AttributePath, dotted
-from app.dicom.qido_grammar import Key
-from app.index.comparable import (
-    NUMBER,
-    TEXT,
-    UTC,
-    WORD,
-    folded,
-    folded_name,
-    forms_of,
-    name_words,
-    ordered_number,
-)
-from app.index.tokens import ITEM_OF, SEVERAL
-
-Clause = dict[str, Any]
+from app.dicom.match_keys import Key
+from app.dicom.range_matching import Numbers, Times
+from app.index.key_clause import Clause, all_of, any_of, key_clause
+from app.index.tokens import ITEM_OF, ITEMS_NUMBERED, SEVERAL, numbered
 
 _TOKENS, _ITEMS, _ITEM_TOKENS = "tokens", "items", "items.tokens"
-_TRIED_VRS = ("LO", "PN", "DS", "DA", "TM", "DT")  # for a value whose VR nobody knows
+_OF_ONE_TOKEN = (AnyOf, Wildcard, Numbers, Times)
 
 
 def filters_of(keys: Iterable[Key], *, value_bytes: int) -> list[Clause]:
     """Return the clauses that a document has to meet; `value_bytes` is the length values are cut at."""
     matched = [key for key in keys if not isinstance(key.matching, Universal)]
     whole = [
-        _clause(key, _TOKENS, value_bytes)
+        key_clause(key, _TOKENS, value_bytes)
         for key in matched
         if not (len(key.path) > 1 and isinstance(key.matching, Empty))
     ]
-    return whole + [
-        _within_one_item(sequence, matched, value_bytes) for sequence in _sequences(matched)
-    ]
+    nested = _Nested(matched, value_bytes)
+    return whole + nested.clauses()
 
 
-def any_of(clauses: Sequence[Clause]) -> Clause:
-    """Return a clause that one of these meets."""
-    if len(clauses) == 1:
-        return clauses[0]
-    return {"bool": {"should": list(clauses), "minimum_should_match": 1}}
-
-
-def _sequences(keys: Iterable[Key]) -> list[AttributePath]:
-    """Return the sequences whose items have to be told apart: several keys, or an empty one, within."""
+def sequences_told_apart(keys: Iterable[Key]) -> list[AttributePath]:
+    """Return the sequences whose items have to be told apart: more than one value is asked of them."""
     within: dict[AttributePath, list[Key]] = {}
     for key in keys:
-        for depth in range(1, len(key.path)):
+        highest = len(key.path) - 1 if isinstance(key.matching, Empty) else 1
+        for depth in range(max(highest, 1), len(key.path)):
             within.setdefault(key.path[:depth], []).append(key)
     return [
         sequence
         for sequence, inner in within.items()
-        if len(inner) > 1 or isinstance(inner[0].matching, Empty)
+        if len(inner) > 1 or not _asks_one_token(inner[0])
     ]
 
 
-def _within_one_item(sequence: AttributePath, keys: Iterable[Key], value_bytes: int) -> Clause:
-    depth = len(sequence)
-    inner = [key for key in keys if len(key.path) > depth and key.path[:depth] == sequence]
-    around = [
-        key
-        for key in keys
-        if 1 < len(key.path) <= depth and key.path[:-1] == sequence[: len(key.path) - 1]
-    ]
-    name = dotted(sequence)
-    only_item = {
-        "bool": {
-            "must_not": [{"term": {_TOKENS: name + SEVERAL}}],
-            "filter": [_clause(key, _TOKENS, value_bytes) for key in inner],
-        }
-    }
-    one_item = {
-        "nested": {
-            "path": _ITEMS,
-            "score_mode": "none",
-            "query": {
-                "bool": {
-                    "filter": [
-                        {"term": {_ITEM_TOKENS: ITEM_OF + name}},
-                        *(_clause(key, _ITEM_TOKENS, value_bytes) for key in inner + around),
-                    ]
-                }
-            },
-        }
-    }
-    return any_of([only_item, one_item])
+def _asks_one_token(key: Key) -> bool:
+    """Tell whether a key is met by one token alone, whichever item that is of."""
+    return isinstance(key.matching, _OF_ONE_TOKEN) and key.vr != "PN"
 
 
-def _clause(key: Key, field: str, value_bytes: int) -> Clause:
-    """Return the clause that tokens of a document, or of one item, have to meet."""
-    path = dotted(key.path)
-    matching = key.matching
-    match matching:
-        case AnyOf() if key.vr != "PN":
-            terms = (_terms(key.vr, path, value, value_bytes) for value in matching.values)
-            clause: Clause = {"terms": {field: [term for each in terms for term in each]}}
-        case AnyOf():
-            clause = any_of([_name(path, name, field, value_bytes) for name in matching.values])
-        case AllOf():
-            clause = _all(
-                _clause(Key(key.path, key.vr, AnyOf((value,))), field, value_bytes)
-                for value in matching.values
+class _Nested:
+    """The keys of a query that lie in sequences."""
+
+    def __init__(self, keys: Iterable[Key], value_bytes: int) -> None:
+        self._keys = [key for key in keys if len(key.path) > 1]
+        self._apart = sequences_told_apart(self._keys)
+        self._value_bytes = value_bytes
+
+    def clauses(self) -> list[Clause]:
+        """Return the clauses for items."""
+        within = [any_of(self._ways(sequence)) for sequence in self._apart]
+        return within + [self._same_item(fork) for fork in self._forks()]
+
+    def _forks(self) -> list[AttributePath]:
+        """Return the sequences in an item of which two branches of keys begin, one with items of its own."""
+        branches: dict[AttributePath, set[AttributePath]] = {}
+        for key in self._keys:
+            for depth in range(1, len(key.path) - 1):
+                branches.setdefault(key.path[:depth], set()).add(key.path[: depth + 1])
+        return [
+            sequence
+            for sequence, children in branches.items()
+            if len(children) > 1 and any(_is_within(each, sequence) for each in self._apart)
+        ]
+
+    def _same_item(self, fork: AttributePath) -> Clause:
+        """Return the clause that all keys within an item are met in one and the same item."""
+        apart = [each for each in self._apart if _is_within(each, fork)]
+        rest = [
+            key
+            for key in self._under(fork)
+            if not any(key.path[: len(each)] == each for each in apart)
+        ]
+        numbers = [numbered(dotted(fork), number) for number in range(ITEMS_NUMBERED + 1)]
+        ways = [
+            all_of(
+                [self._item(fork, [*rest, *self._around(fork)], of=number)]
+                + [any_of(self._ways(each, fork, number)) for each in apart]
             )
-        case Wildcard(pattern):
-            clause = _wildcard(key.vr, path, pattern, field)
-        case Words(words):
-            starts = (path + WORD + part for word in words for part in name_words(folded(word)))
-            clause = _all({"prefix": {field: {"value": start}}} for start in starts)
-        case Numbers(low, high):
-            bounds = [ordered_number(end) if end is not None else None for end in (low, high)]
-            clause = _range(path + NUMBER, bounds[0], bounds[1], field)
-        case Times(low, high, utc):
-            clause = _range(path + (UTC if utc else TEXT), low, high, field)
-        case Empty():
-            clause = {"bool": {"must_not": [{"term": {field: path}}]}}
-        case Universal():
-            clause = {"match_all": {}}
-    return clause
+            for number in numbers
+        ]
+        return any_of([_no_several(fork), *ways])
+
+    def _ways(
+        self, sequence: AttributePath, fork: AttributePath | None = None, of: str | None = None
+    ) -> list[Clause]:
+        """Return the ways for one item of a sequence to meet its keys, perhaps within one item of a fork.
+
+        An item that lacks a sequence counts as having an empty item of it, which only empty values match.
+        """
+        inner = self._under(sequence)
+        around = self._around(sequence)
+        only_item = [key_clause(key, _TOKENS, self._value_bytes) for key in inner]
+        if fork is not None:
+            only_item = [self._item(fork, inner, of=of)]
+        ways = [
+            all_of([_no_several(sequence), *only_item]),
+            self._item(sequence, [*inner, *around], of=of),
+        ]
+        highest = len(fork) if fork is not None else 1
+        for end in range(len(sequence) - 1, highest - 1, -1):
+            lacking, there = sequence[: end + 1], sequence[:end]
+            below = [key for key in self._keys if key.path[: end + 1] == lacking]
+            if not all(isinstance(key.matching, Empty) for key in below):
+                break
+            ways.append(self._item(there, self._around(lacking), lacking=lacking, of=of))
+        return ways
+
+    def _under(self, sequence: AttributePath) -> list[Key]:
+        """Return the keys of an item and of those within it, whose empty values are theirs alone."""
+        depth = len(sequence)
+        return [
+            key
+            for key in self._keys
+            if key.path[:depth] == sequence
+            and len(key.path) > depth
+            and not (len(key.path) > depth + 1 and isinstance(key.matching, Empty))
+        ]
+
+    def _around(self, sequence: AttributePath) -> list[Key]:
+        """Return the keys of the items around an item of a sequence."""
+        above = [sequence[:depth] for depth in range(1, len(sequence))]
+        return [key for key in self._keys if key.path[:-1] in above]
+
+    def _item(
+        self,
+        sequence: AttributePath,
+        keys: Iterable[Key],
+        *,
+        lacking: AttributePath | None = None,
+        of: str | None = None,
+    ) -> Clause:
+        """Return the clause for a document with an item that meets these keys."""
+        tokens = [
+            {"term": {_ITEM_TOKENS: ITEM_OF + dotted(sequence)}},
+            *(key_clause(key, _ITEM_TOKENS, self._value_bytes) for key in keys),
+        ]
+        if of is not None:
+            tokens.append({"term": {_ITEM_TOKENS: of}})
+        item: Clause = {"filter": tokens}
+        if lacking is not None:
+            item["must_not"] = [{"term": {_ITEM_TOKENS: dotted(lacking)}}]
+        return {"nested": {"path": _ITEMS, "score_mode": "none", "query": {"bool": item}}}
 
 
-def _all(clauses: Iterable[Clause]) -> Clause:
-    every = list(clauses)
-    return every[0] if len(every) == 1 else {"bool": {"filter": every}}
+def _is_within(sequence: AttributePath, other: AttributePath) -> bool:
+    return len(sequence) > len(other) and sequence[: len(other)] == other
 
 
-def _terms(vr: str, path: str, value: str, value_bytes: int) -> list[str]:
-    """Return the tokens that stand for a value."""
-    vrs = _TRIED_VRS if vr == UNKNOWN_VR else (vr,)
-    forms = {form: None for tried in vrs for form in forms_of(tried, value) if form[0] != WORD}
-    return [path + _cut(form, value_bytes) for form in forms]
-
-
-def _name(path: str, value: str, field: str, value_bytes: int) -> Clause:
-    """Return equality with a person name: each component group that is given has to be there."""
-    groups = (name for group in value.split("=") if (name := folded_name(group)))
-    return _all({"term": {field: path + _cut(TEXT + name, value_bytes)}} for name in groups)
-
-
-def _wildcard(vr: str, path: str, pattern: str, field: str) -> Clause:
-    if vr == "PN":
-        groups = [group for group in folded(pattern).split("=") if group.strip("*")]
-        return _all(any_of(_name_patterns(path, group, field)) for group in groups)
-    patterns = [pattern]
-    if vr == UNKNOWN_VR:
-        patterns = list(dict.fromkeys([pattern, folded(pattern)]))
-    return any_of([_like(path, each, field) for each in patterns])
-
-
-def _name_patterns(path: str, pattern: str, field: str) -> list[Clause]:
-    """Return the clauses for one component group: `smith^*` also finds a name without given name."""
-    clauses = [_like(path, pattern, field)]
-    while pattern.endswith("^*") and (pattern := pattern[:-2]):
-        clauses.append(_like(path, pattern, field))
-    return clauses
-
-
-def _like(path: str, pattern: str, field: str) -> Clause:
-    start = _escaped(path).replace("*", "\\*").replace("?", "\\?") + TEXT
-    return {"wildcard": {field: {"value": start + _escaped(pattern)}}}
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\")
-
-
-def _range(start: str, low: str | None, high: str | None, field: str) -> Clause:
-    """Return a range of tokens; an open end stops where the attribute's tokens of this form stop."""
-    if low is not None and low == high:
-        return {"term": {field: start + low}}
-    after = start[:-1] + chr(ord(start[-1]) + 1)
-    return {
-        "range": {
-            field: {
-                "gte": start + (low or ""),
-                **({"lte": start + high} if high is not None else {"lt": after}),
-            }
-        }
-    }
-
-
-def _cut(form: str, value_bytes: int) -> str:
-    encoded = form.encode()
-    return form if len(encoded) <= value_bytes else encoded[:value_bytes].decode(errors="ignore")
+def _no_several(sequence: AttributePath) -> Clause:
+    return {"bool": {"must_not": [{"term": {_TOKENS: dotted(sequence) + SEVERAL}}]}}

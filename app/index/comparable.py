@@ -1,48 +1,39 @@
 """Values in the form in which they are compared, one function for the index and the query alike.
 
-Each form of a value starts with a mark that says which comparison it serves:
+Each form of a value starts with a mark that says what it is, so that forms of one kind are found by a query
+of that kind only, whatever VR an attribute has in which object:
 
-    =  text as it is, a folded person name, a date or time: equality, wildcards, ranges
+    =  text as it is: equality, wildcards
+    ^  a folded component group of a person name: equality, wildcards
+    ~  one word of a person name as it is spelled everywhere (`app.dicom.person_name`): prefixes
+    !  what such a word sounds like
     #  a number, in hex digits whose order as text is the order of the numbers: equality, ranges
+    /  a date,  :  a time,  &  a date-time: ranges
     @  a date-time in UTC: ranges between values that carry an offset
-    ~  one word of a person name: fuzzy matching
 
 Folding makes person names case- and accent-insensitive (PS3.4 §C.2.2.2.1); everything else is compared
 as it stands, without the spaces around it.
 """
 
 import math
-import re
 import struct
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from app.dicom.attribute_matching import NUMBER_VRS
+from app.dicom.person_name import folded_name, sound, spellings
 from app.dicom.temporal import Moments, parse_date, parse_date_time, parse_time
 
-TEXT, NUMBER, UTC, WORD = "=", "#", "@", "~"
+TEXT, NAME, WORD, SOUND, NUMBER, UTC = "=", "^", "~", "!", "#", "@"
+TEMPORAL = {"DA": "/", "TM": ":", "DT": "&"}
 
-NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 TEXT_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "LT", "SH", "ST", "UC", "UI", "UR", "UT"})
 
 _SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-_BETWEEN_WORDS = re.compile(r"[\s^=.,\-]+")
-# letters that Unicode does not decompose into a base letter and an accent
-_UNDECOMPOSED = str.maketrans(
-    {
-        "ø": "o",
-        "ł": "l",
-        "đ": "d",
-        "ð": "d",
-        "þ": "th",
-        "æ": "ae",
-        "œ": "oe",
-        "\u0131": "i",
-        "ħ": "h",
-    }
-)
+_NAMES_KNOWN = 4096  # a study's instances share theirs
 
 
 def ordered_number(value: float) -> str:
@@ -50,26 +41,6 @@ def ordered_number(value: float) -> str:
     (bits,) = struct.unpack(">Q", struct.pack(">d", value + 0.0))  # -0.0 becomes 0.0
     bits = bits ^ _ALL if bits & _SIGN else bits | _SIGN
     return f"{bits:016X}".rstrip("0")
-
-
-def folded(text: str) -> str:
-    """Return text without case and accents."""
-    if text.isascii():
-        return text.lower()
-    plain = unicodedata.normalize("NFKD", text).casefold().translate(_UNDECOMPOSED)
-    letters = unicodedata.normalize("NFKD", plain)
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
-
-
-def folded_name(group: str) -> str:
-    """Return one component group of a person name, folded, without empty components at its end."""
-    components = [" ".join(component.split()) for component in folded(group).split("^")]
-    return "^".join(components).rstrip("^")
-
-
-def name_words(folded_group: str) -> list[str]:
-    """Return the words of a folded component group."""
-    return [word for word in _BETWEEN_WORDS.split(folded_group) if word]
 
 
 def number_of(value: object) -> float | None:
@@ -104,17 +75,26 @@ def _name(value: Any) -> Sequence[str]:
     forms: list[str] = []
     for label in _NAME_GROUPS:
         group = groups.get(label)
-        name = folded_name(group) if isinstance(group, str) else ""
-        if name:
-            forms.append(TEXT + name)
-            forms += [WORD + word for word in name_words(name)]
+        if isinstance(group, str):
+            forms += _group_forms(group)
     return forms
 
 
-def _temporal(parse: Callable[[str], Moments | None]) -> Callable[[Any], Sequence[str]]:
+@lru_cache(maxsize=_NAMES_KNOWN)
+def _group_forms(group: str) -> tuple[str, ...]:
+    """Return the forms of one component group of a person name."""
+    name = folded_name(group)
+    if not name:
+        return ()
+    words = spellings(group)
+    heard = dict.fromkeys(code for word in words if (code := sound(word)) is not None)
+    return (NAME + name, *(WORD + word for word in words), *(SOUND + code for code in heard))
+
+
+def _temporal(mark: str, parse: Callable[[str], Moments | None]) -> Callable[[Any], Sequence[str]]:
     def form(value: Any) -> Sequence[str]:
         moments = parse(value) if isinstance(value, str) else None
-        return (TEXT + moments.earliest,) if moments is not None else ()
+        return (mark + moments.earliest,) if moments is not None else ()
 
     return form
 
@@ -123,14 +103,14 @@ def _date_time(value: Any) -> Sequence[str]:
     moments = parse_date_time(value) if isinstance(value, str) else None
     if moments is None:
         return ()
-    return (TEXT + moments.earliest, UTC + moments.utc().earliest)
+    return (TEMPORAL["DT"] + moments.earliest, UTC + moments.utc().earliest)
 
 
 _FORMS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     **dict.fromkeys(TEXT_VRS, _text),
     **dict.fromkeys(NUMBER_VRS, _number),
     "PN": _name,
-    "DA": _temporal(parse_date),
-    "TM": _temporal(parse_time),
+    "DA": _temporal(TEMPORAL["DA"], parse_date),
+    "TM": _temporal(TEMPORAL["TM"], parse_time),
     "DT": _date_time,
 }

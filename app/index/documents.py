@@ -24,7 +24,9 @@ from app.index.levels import (
     NUMBER_OF_STUDY_RELATED_SERIES,
     SOP_CLASSES_IN_STUDY,
     attributes_of,
+    columns_of_instances,
 )
+from app.index.ordering import NEWEST, ORDER, VALUES, column_values
 from app.index.packing import (
     pack_bulk,
     pack_json,
@@ -62,7 +64,7 @@ def instance_document(stored: StoredInstance, limits: Limits) -> dict[str, Any]:
         "sop_instance_uid": record.sop_instance_uid,
         "sop_class_uid": record.sop_class_uid,
         "transfer_syntax_uid": record.transfer_syntax_uid,
-        "order": _order(
+        **_order(
             attributes,
             record.study_instance_uid,
             record.series_instance_uid,
@@ -76,6 +78,7 @@ def instance_document(stored: StoredInstance, limits: Limits) -> dict[str, Any]:
         "deflated": record.deflated,
         "instance_number": number_of(_first(attributes, _INSTANCE_NUMBER)),
         "number_of_frames": _number_of_frames(record.attributes, record.pixels),
+        VALUES: column_values(values.tokens, columns_of_instances()),
         "tokens": values.tokens,
         "metadata": pack_json(record.attributes),
     }
@@ -110,7 +113,7 @@ def series_document(
     return {
         "study_instance_uid": newest.study_instance_uid,
         "series_instance_uid": newest.series_instance_uid,
-        "order": _order(attributes, newest.study_instance_uid, newest.series_instance_uid),
+        **_order(attributes, newest.study_instance_uid, newest.series_instance_uid),
         "number_of_instances": number_of_instances,
         "stored_at": added[-1].stored_at,
         **_searchable(attributes, computed, limits),
@@ -141,7 +144,7 @@ def study_document(
     }
     return {
         "study_instance_uid": newest.study_instance_uid,
-        "order": _order(attributes, newest.study_instance_uid),
+        **_order(attributes, newest.study_instance_uid),
         "sop_classes": sop_classes,
         "number_of_series": number_of_series,
         "number_of_instances": number_of_instances,
@@ -185,7 +188,11 @@ def _searchable(
     """Return tokens and metadata of a series' or study's document."""
     together = dict(sorted({**attributes, **computed}.items()))
     values = indexed_values(together, limits)
-    fields: dict[str, Any] = {"tokens": values.tokens, "metadata": pack_json(together)}
+    fields: dict[str, Any] = {
+        VALUES: column_values(values.tokens, together),
+        "tokens": values.tokens,
+        "metadata": pack_json(together),
+    }
     if values.items:
         fields["items"] = [{"tokens": tokens} for tokens in values.items]
     if values.not_indexed:
@@ -233,17 +240,18 @@ def _order(
     study_instance_uid: str,
     series_instance_uid: str | None = None,
     sop_instance_uid: str | None = None,
-) -> str:
-    """Return a key that sorts newest studies first, then by series and instance number.
+) -> dict[str, Any]:
+    """Return a key that sorts newest studies first, then by series and instance number; and how it begins.
 
     Digests of the UIDs make the order total and keep the key short.
     """
-    key = _newest_first(attributes) + _digest(study_instance_uid)
+    newest = _newest_first(attributes)
+    key = newest + _digest(study_instance_uid)
     if series_instance_uid is not None:
         key += _number_key(attributes, _SERIES_NUMBER) + _digest(series_instance_uid)
     if sop_instance_uid is not None:
         key += _number_key(attributes, _INSTANCE_NUMBER) + _digest(sop_instance_uid)
-    return key
+    return {ORDER: key, NEWEST: int(newest)}
 
 
 def _newest_first(attributes: Mapping[str, Any]) -> str:

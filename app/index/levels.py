@@ -14,6 +14,9 @@ SOP_CLASSES_IN_STUDY = "00080062"
 NUMBER_OF_STUDY_RELATED_SERIES = "00201206"
 NUMBER_OF_STUDY_RELATED_INSTANCES = "00201208"
 NUMBER_OF_SERIES_RELATED_INSTANCES = "00201209"
+NUMBER_OF_PATIENT_RELATED_STUDIES = "00201200"
+NUMBER_OF_PATIENT_RELATED_SERIES = "00201202"
+NUMBER_OF_PATIENT_RELATED_INSTANCES = "00201204"
 
 # counted, not read from an object: only the document of that level has them
 COMPUTED: Mapping[str, Level] = {
@@ -30,6 +33,24 @@ def tags_of(level: Level) -> frozenset[str]:
     """Return the top-level tags that documents of a level take from its objects, above instances."""
     study, series = (_tags("attributes", each) for each in (Level.STUDY, Level.SERIES))
     return study if level is Level.STUDY else study | series
+
+
+@cache
+def columns_of_instances() -> frozenset[str]:
+    """Return the attributes that instances can be sorted and quickly counted by."""
+    return _tags("columns", Level.INSTANCE)
+
+
+@cache
+def patient_tags() -> frozenset[str]:
+    """Return the top-level tags that describe the patient, not one study."""
+    return frozenset(_tag(name) for name in _table()["attributes"]["patient"])
+
+
+@cache
+def returned_of_patient() -> tuple[AttributePath, ...]:
+    """Return the attributes that a row of a patient has by default."""
+    return tuple((_tag(name),) for name in _table()["returned"]["patient"])
 
 
 @cache

@@ -8,55 +8,39 @@ above, so most queries are one request. A key that they lack is asked where it i
 - a count of a higher level (ModalitiesInStudy among instances) among the studies.
 The UIDs then are one more condition. Totals are exact, and the order is that of `order`, which is total.
 
+Beside the request that looks at most, and in one with it, goes the question what the index lacks for these
+keys (`app.index.left_out`).
+
 The planner does no I/O: it gives a request, takes the response, and gives the next or what was found.
 """
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.dicom.attribute_matching import Universal
-from app.dicom.attribute_path import dotted
-from app.dicom.qido_grammar import Key, Level, Query, scope_keys
+from app.dicom.match_keys import Key
+from app.dicom.qido_grammar import Level, Query, scope_keys
+from app.dicom.range_matching import DateAndTime
 from app.errors import BadQuery
-from app.index.clauses import Clause, filters_of
+from app.index.clauses import filters_of
+from app.index.cursor import read_cursor
+from app.index.key_clause import Clause
+from app.index.left_out import left_out_body, left_out_warnings
 from app.index.levels import COMPUTED, level_of
+from app.index.ordering import sort_of
+from app.index.paging import page
+from app.index.steps import INDEX, Found, Request, Response, Responses, Steps
 from app.limits import Limits
 
-INDEX: Mapping[Level, str] = {
-    Level.STUDY: "studies",
-    Level.SERIES: "series",
-    Level.INSTANCE: "instances",
-}
 _UID: Mapping[Level, str] = {
     Level.STUDY: "study_instance_uid",
     Level.SERIES: "series_instance_uid",
     Level.INSTANCE: "sop_instance_uid",
 }
 _DOWNWARDS = (Level.STUDY, Level.SERIES, Level.INSTANCE)
-# settings of the index (mappings/elasticsearch/), so that a request can
-WINDOW = 100_000  # reach this many documents: index.max_result_window
-JOINED_MOST = 1_000_000  # name this many UIDs: index.max_terms_count
+JOINED_MOST = 1_000_000  # UIDs that a request can name: index.max_terms_count
 PAGE = 50_000  # UIDs that one response gives; Elasticsearch's own limit is 65,536
-
-Response = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A search: the index by its name, and the body."""
-
-    index: str
-    body: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The answer: how many match, and the documents of the page that was asked for."""
-
-    total: int
-    sources: tuple[Mapping[str, Any], ...]
-    warnings: tuple[str, ...] = ()
 
 
 class SearchPlan:
@@ -64,10 +48,10 @@ class SearchPlan:
 
     step = plan.first()
     while isinstance(step, Request):
-        step = plan.next(await index.search(step.index, step.body))
+        step = plan.next(*await index.search_with(step.index, step.body, step.beside))
     """
 
-    def __init__(self, steps: Generator[Request, Response, Found]) -> None:
+    def __init__(self, steps: "Steps[Found]") -> None:
         """Follow these steps."""
         self._steps = steps
 
@@ -75,13 +59,13 @@ class SearchPlan:
         """Return the first request."""
         return self._advance(None)
 
-    def next(self, response: Response) -> Request | Found:
-        """Return what follows from the response to the request before."""
-        return self._advance(response)
+    def next(self, response: Response, beside: Response | None = None) -> Request | Found:
+        """Return what follows from the response to the request before, and to what was beside it."""
+        return self._advance((response, beside))
 
-    def _advance(self, response: Response | None) -> Request | Found:
+    def _advance(self, responses: Responses | None) -> Request | Found:
         try:
-            return next(self._steps) if response is None else self._steps.send(response)
+            return next(self._steps) if responses is None else self._steps.send(responses)
         except StopIteration as done:
             found: Found = done.value
             return found
@@ -89,10 +73,37 @@ class SearchPlan:
 
 def plan(query: Query, limits: Limits) -> SearchPlan:
     """Return the plan for a query."""
-    return SearchPlan(_search(query, limits))
+    return SearchPlan(search_steps(query, limits))
 
 
-def _search(query: Query, limits: Limits) -> Generator[Request, Response, Found]:
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What documents of the asked level have to meet, after those of other levels were asked."""
+
+    filters: list[Clause] | None  # None: nothing meets the keys of another level
+    keys: list[Key]
+    beside: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+
+    def warnings_with(self, level: Level, lacks: Response | None) -> tuple[str, ...]:
+        """Return the warnings, with those that the answer to what was asked beside gives."""
+        return self.warnings if lacks is None else left_out_warnings(self.keys, level, lacks)
+
+
+def search_steps(query: Query, limits: Limits) -> Steps[Found]:
+    """Return the steps of a search. Raises BadQuery."""
+    sort = sort_of(query)
+    position = read_cursor(query.level, query, len(sort))
+    matched = yield from matching(query, limits)
+    if matched.filters is None:
+        return Found(0, (), matched.warnings)
+    found, lacks = yield from page(query, sort, position, matched.filters, matched.beside)
+    passed = query.offset if position is None else position.passed
+    return replace(found, passed=passed, warnings=matched.warnings_with(query.level, lacks))
+
+
+def matching(query: Query, limits: Limits) -> Steps[Matched]:
+    """Return the conditions of a query on documents of its level."""
     keys = [key for key in query.keys if not isinstance(key.matching, Universal)]
     read = [key for key in keys if key.path[0] not in COMPUTED]
     lowest = max((_held_at(key) for key in read), key=_DOWNWARDS.index, default=query.level)
@@ -101,7 +112,9 @@ def _search(query: Query, limits: Limits) -> Generator[Request, Response, Found]
     for key in keys:
         if key.path[0] in COMPUTED:
             by_level.setdefault(_held_at(key), []).append(key)
-    warnings = (yield from _not_indexed(read)) if where is Level.INSTANCE else ()
+    scope = filters_of(_scope_at(where, query), value_bytes=limits.index_value_bytes)
+    beside = {where: left_out_body(read, scope)}
+    warnings: tuple[str, ...] = ()
     filters: list[Clause] = []
     for level, held in sorted(by_level.items(), key=lambda entry: _DOWNWARDS.index(entry[0])):
         conditions = filters_of(
@@ -111,16 +124,27 @@ def _search(query: Query, limits: Limits) -> Generator[Request, Response, Found]
             filters += conditions
             continue
         field = _UID[min(level, query.level, key=_DOWNWARDS.index)]
-        uids = yield from _uids(level, field, conditions)
+        uids, lacks = yield from _uids(level, field, conditions, beside.get(level))
+        if lacks is not None:
+            warnings = left_out_warnings(read, level, lacks)
         if not uids:
-            return Found(0, (), warnings)
+            return Matched(None, read, None, warnings)
         filters.append({"terms": {field: uids}})
-    return (yield from _page(query, filters, warnings))
+    return Matched(filters, read, beside.get(query.level), warnings)
+
+
+def joined(level: Level, field: str, filters: list[Clause]) -> Steps[list[Clause]]:
+    """Return the condition that a document of another level belongs to a match of this one."""
+    uids, _ = yield from _uids(level, field, filters, None)
+    return [{"terms": {field: uids}}]
 
 
 def _held_at(key: Key) -> Level:
     """Return the highest level whose documents hold an attribute; those below do too unless counted."""
-    return COMPUTED.get(key.path[0]) or level_of(key.path[0])
+    own = COMPUTED.get(key.path[0]) or level_of(key.path[0])
+    if isinstance(key.matching, DateAndTime) and len(key.path) == 1:
+        return max(own, level_of(key.matching.time), key=_DOWNWARDS.index)
+    return own
 
 
 def _scope_at(level: Level, query: Query) -> list[Key]:
@@ -129,28 +153,13 @@ def _scope_at(level: Level, query: Query) -> list[Key]:
     return [keys[0]] if keys and level is Level.STUDY else list(keys)
 
 
-def _not_indexed(keys: list[Key]) -> Generator[Request, Response, tuple[str, ...]]:
-    """Ask whether some instance has a key's attribute with values that were too much to index."""
-    if not keys:
-        return ()
-    paths = {dotted(key.path[:depth]) for key in keys for depth in range(1, len(key.path) + 1)}
-    body = {
-        "size": 0,
-        "track_total_hits": 1,
-        "query": {"bool": {"filter": [{"terms": {"not_indexed": sorted(paths)}}]}},
-    }
-    response = yield Request(INDEX[Level.INSTANCE], body)
-    if response["hits"]["total"]["value"] == 0:
-        return ()
-    return ("Some instances have values of a match key that exceed a limit and are not searched",)
-
-
 def _uids(
-    level: Level, field: str, filters: list[Clause]
-) -> Generator[Request, Response, list[str]]:
+    level: Level, field: str, filters: list[Clause], beside: dict[str, Any] | None
+) -> Steps[tuple[list[str], Response | None]]:
     """Collect the distinct UIDs of matching documents of another level."""
     uids: list[str] = []
     after: Mapping[str, Any] | None = None
+    lacks: Response | None = None
     while True:
         sources: dict[str, Any] = {"size": PAGE, "sources": [{"uid": {"terms": {"field": field}}}]}
         if after is not None:
@@ -161,44 +170,12 @@ def _uids(
             "query": {"bool": {"filter": filters}},
             "aggs": {"uids": {"composite": sources}},
         }
-        response = yield Request(INDEX[level], body)
+        response, answer = yield Request(INDEX[level], body, beside if after is None else None)
+        lacks = answer if after is None else lacks
         found = response["aggregations"]["uids"]
         uids += [bucket["key"]["uid"] for bucket in found["buckets"]]
         if len(found["buckets"]) < PAGE:
-            return uids
+            return uids, lacks
         if len(uids) > JOINED_MOST:
             raise BadQuery(f"The match keys are met by more than {JOINED_MOST} {level} entries.")
         after = found["after_key"]
-
-
-def _page(
-    query: Query, filters: list[Clause], warnings: tuple[str, ...]
-) -> Generator[Request, Response, Found]:
-    """Fetch the asked stretch of the answer; beyond the window by going on behind its last document."""
-    offset = query.offset
-    conditions = list(filters)
-    total: int | None = None
-    while offset + query.limit > WINDOW:
-        step = min(offset, WINDOW)
-        body = _ordered(conditions, start=step - 1, size=1, count=total is None)
-        response = yield Request(INDEX[query.level], {**body, "_source": False})
-        hits = response["hits"]["hits"]
-        total = response["hits"]["total"]["value"] if total is None else total
-        if total <= query.offset or not hits:
-            return Found(total, (), warnings)
-        conditions = [*filters, {"range": {"order": {"gt": hits[0]["sort"][0]}}}]
-        offset -= step
-    body = _ordered(conditions, start=offset, size=query.limit, count=total is None)
-    response = yield Request(INDEX[query.level], {**body, "_source": ["metadata"]})
-    total = response["hits"]["total"]["value"] if total is None else total
-    return Found(total, tuple(hit["_source"] for hit in response["hits"]["hits"]), warnings)
-
-
-def _ordered(filters: list[Clause], *, start: int, size: int, count: bool) -> dict[str, Any]:
-    return {
-        "query": {"bool": {"filter": filters}},
-        "sort": [{"order": "asc"}],
-        "from": start,
-        "size": size,
-        "track_total_hits": count,
-    }

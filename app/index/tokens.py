@@ -19,8 +19,12 @@ from app.limits import Limits
 
 SEVERAL = "+"
 ITEM_OF = "@"
+ITEMS_NUMBERED = (
+    32  # items of a sequence that are told apart by number; further ones share the last
+)
 SHARE = 4  # no attribute takes more than this part of the tokens
 PATHS_NAMED = 256  # most attributes that one instance names as not indexed
+NOT_NAMED = "*"  # stands for all further ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,14 @@ class IndexedValues:
 
     tokens: list[str]
     items: list[list[str]]
-    not_indexed: list[str]  # paths of attributes with values beyond a limit
+    # paths of attributes with values beyond a limit, or that are not valid; a sequence whose items are too
+    # many to be told apart is named with its mark
+    not_indexed: list[str]
+
+
+def numbered(path: str, number: int) -> str:
+    """Return the token of an item by its number, which the items within it have as well."""
+    return f"{ITEM_OF}{path}{ITEM_OF}{min(number, ITEMS_NUMBERED)}"
 
 
 def indexed_values(attributes: Mapping[str, Any], limits: Limits) -> IndexedValues:
@@ -43,6 +54,7 @@ class _Item:
 
     path: str
     around: "_Item | None"
+    number: int = 0
     tokens: list[str] = field(default_factory=list)
     within: list["_Item"] = field(default_factory=list)
 
@@ -54,10 +66,11 @@ class _Item:
 
     def listed(self) -> list[str]:
         """Return the tokens by which this item alone is found."""
-        tokens = dict.fromkeys([ITEM_OF + self.path, *self.all_tokens()])
+        own = (ITEM_OF + self.path, numbered(self.path, self.number))
+        tokens = dict.fromkeys([*own, *self.all_tokens()])
         around = self.around
         while around is not None and around.path:
-            tokens.update(dict.fromkeys(around.tokens))
+            tokens.update(dict.fromkeys([numbered(around.path, around.number), *around.tokens]))
             around = around.around
         return list(tokens)
 
@@ -80,7 +93,7 @@ class _Walk:
         for name, listed in self._listed_items():
             tokens.append(name + SEVERAL)
             items += listed
-        return IndexedValues(tokens, items, list(self._not_indexed)[:PATHS_NAMED])
+        return IndexedValues(tokens, items, self._named())
 
     def _dataset(self, dataset: Mapping[str, Any], prefix: str, item: _Item) -> None:
         for tag, element in dataset.items():
@@ -98,7 +111,7 @@ class _Walk:
         self._add([name], name, around)
         known = self._items.setdefault(name, [])
         for dataset in items:
-            item = _Item(name, around)
+            item = _Item(name, around, len(known))
             around.within.append(item)
             known.append(item)
             self._dataset(dataset, name + ".", item)
@@ -112,6 +125,9 @@ class _Walk:
                 if vr not in _BINARY_VRS and "BulkDataURI" in element:
                     self._not_indexed[name] = None
             return
+        if len(self._paths.get(name, ())) >= self._most_of_one:
+            values = values[:1]  # no room for more: see `_add`
+            self._not_indexed[name] = None
         if len(values) > self._limits.index_values:
             self._not_indexed[name] = None
             values = values[: self._limits.index_values]
@@ -158,6 +174,10 @@ class _Walk:
                     del paths[name]
         return [token for known in paths.values() for token in known]
 
+    def _named(self) -> list[str]:
+        named = list(self._not_indexed)
+        return named if len(named) <= PATHS_NAMED else [*named[:PATHS_NAMED], NOT_NAMED]
+
     def _listed_items(self) -> Iterator[tuple[str, list[list[str]]]]:
         """Yield the sequences with several items, those with the fewest first, up to the limits.
 
@@ -173,7 +193,7 @@ class _Walk:
                 tokens_left -= tokens
                 yield name, listed
             else:
-                self._not_indexed[name] = None
+                self._not_indexed[name + SEVERAL] = None
 
 
 _BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})

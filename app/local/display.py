@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -61,6 +62,8 @@ def print_state(console: Console, folder: StackFolder, state: StackState) -> Non
             "" if service.mark is None else str(service.mark.pid),
             service.log.name,
         )
+        if service.viewer_url is not None:
+            table.add_row("Viewer", "", service.viewer_url, "", "")
     if state.services:
         console.print(table)
     else:
@@ -68,6 +71,26 @@ def print_state(console: Console, folder: StackFolder, state: StackState) -> Non
     if state.problem is not None:
         console.print(state.problem, style="red", markup=False, highlight=False)
     console.print(f"Data: {folder.path}\nLogs: {folder.logs}", highlight=False)
+
+
+def described(folder: StackFolder, state: StackState) -> dict[str, Any]:
+    """Return what `print_state` prints, for scripts."""
+    up = folder.is_up()
+    services = state.services
+
+    def url(name: str) -> str | None:
+        return services[name].url if up and name in services else None
+
+    return {
+        "dicomweb": url("dicomweb"),
+        "fhir": url("fhir"),
+        "elasticsearch": url("elasticsearch"),
+        "viewer": state.viewer_url if up else None,
+        "pids": {name: mark.pid for name, mark in state.marks().items()} if up else {},
+        "data": str(folder.path),
+        "logs": {name: str(each.log) for name, each in services.items()},
+        "state": {"stack": state.phase, **{name: each.phase for name, each in services.items()}},
+    }
 
 
 def phase_changes(before: StackState, now: StackState) -> Iterator[str]:

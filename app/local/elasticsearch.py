@@ -5,7 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.local.jar_cache import JarCache
+from app.local.download_cache import DownloadCache
 from app.local.jars import Jar
 from app.local.java import Java
 from app.local.java_command import JAVA_ENVIRONMENT, java_command
@@ -34,7 +34,7 @@ def is_transport(jar: Jar) -> bool:
     return jar.group == _TRANSPORT_GROUP or jar.artifact in _TRANSPORT_ARTIFACTS
 
 
-def home_folder(jars: tuple[Jar, ...], cache: JarCache, *, target: Path) -> Path:
+def home_folder(jars: tuple[Jar, ...], cache: DownloadCache, *, target: Path) -> Path:
     """Return a home folder with the transport module in it; it is made once and only read."""
     if target.is_dir():
         return target

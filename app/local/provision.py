@@ -17,10 +17,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from app.local.download_cache import DownloadCache, LockedFile
 from app.local.elasticsearch import ElasticsearchParts, home_folder, is_transport
 from app.local.hapi import HapiParts
-from app.local.jar_cache import JarCache
-from app.local.jars import Jar, read_lock
+from app.local.jars import read_lock
 from app.local.java import find_java
 from app.local.launchers import Launcher, compiled
 from app.resources import data_path
@@ -39,10 +39,11 @@ def provide(settings: LocalSettings, console: Console) -> Parts:
     """Return the parts; what is missing is downloaded and made, and shown while it is."""
     java = find_java(settings.java_home, os.environ)
     locks = {name: read_lock(_lock(name)) for name in ("compiler", "elasticsearch", "hapi")}
-    jars = JarCache(settings.cache / "jars")
+    jars = DownloadCache(settings.cache / "jars", repository_setting="COREGISTER_MAVEN_REPOSITORY")
     missing = jars.missing(jar for lock in locks.values() for jar in lock)
     if missing:
-        _download(jars, missing, settings.maven_repository or _central(), console)
+        repository = settings.maven_repository or _central()
+        download(jars, missing, repository, console, what=f"{len(missing)} jars")
     (compiler,) = (jars.path(jar) for jar in locks["compiler"])
     server = tuple(jars.path(jar) for jar in locks["elasticsearch"] if not is_transport(jar))
     hapi = tuple(jars.path(jar) for jar in locks["hapi"])
@@ -84,17 +85,25 @@ def _central() -> str:
     return url
 
 
-def _download(jars: JarCache, missing: Sequence[Jar], repository: str, console: Console) -> None:
+def download(
+    cache: DownloadCache,
+    missing: Sequence[LockedFile],
+    repository: str,
+    console: Console,
+    *,
+    what: str,
+) -> None:
+    """Bring what is missing, with a bar that shows how far it is."""
     columns = (
         TextColumn("{task.description}"), BarColumn(24), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(
-            f"Downloading {len(missing)} jars",
-            total=sum(jar.size for jar in missing),
-            completed=jars.already(missing),
+            f"Downloading {what}",
+            total=sum(wanted.size for wanted in missing),
+            completed=cache.already(missing),
         )
-        jars.fetch(
+        cache.fetch(
             missing, repository=repository, advance=lambda count: progress.advance(task, count)
         )

@@ -17,6 +17,7 @@ class Service:
     needs: tuple[str, ...] = ()  # services that have to be ready before this one is started
     environment: dict[str, str] = field(default_factory=dict)
     stop_seconds: float = 30.0
+    viewer_url: str | None = None  # what it serves to people
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -24,6 +25,7 @@ class Service:
             "name": self.name, "command": list(self.command), "url": self.url,
             "ready_url": self.ready_url, "log": str(self.log), "needs": list(self.needs),
             "environment": self.environment, "stop_seconds": self.stop_seconds,
+            "viewer_url": self.viewer_url,
         }  # fmt: skip
 
     @classmethod

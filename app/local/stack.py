@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import orjson
 import psutil
@@ -19,6 +20,7 @@ from app.local.ports import LOOPBACK, Ports
 from app.local.provision import Parts
 from app.local.service import Service
 from app.local.state import Phase, StackFolder, StackState
+from app.local.viewer import BASE as VIEWER
 from app.local.watched import tail
 from app.settings import LocalSettings
 
@@ -62,9 +64,14 @@ def end_leftovers(folder: StackFolder) -> None:
 
 
 def plan_services(
-    parts: Parts, folder: StackFolder, ports: Ports, settings: LocalSettings
+    parts: Parts,
+    folder: StackFolder,
+    ports: Ports,
+    settings: LocalSettings,
+    *,
+    viewer: Path | None = None,
 ) -> tuple[Service, ...]:
-    """Return what has to run."""
+    """Return what has to run; `viewer` is a folder that Coregister serves besides."""
     elasticsearch = elasticsearch_service(
         parts.elasticsearch,
         data=folder.path / "elasticsearch",
@@ -81,7 +88,8 @@ def plan_services(
     )
     if ports.dicomweb is None:
         return elasticsearch, fhir
-    return elasticsearch, fhir, _coregister(folder, ports.dicomweb, elasticsearch, fhir)
+    coregister = _coregister(folder, ports.dicomweb, elasticsearch, fhir, viewer)
+    return elasticsearch, fhir, coregister
 
 
 def launch(
@@ -132,7 +140,9 @@ def take_down(folder: StackFolder) -> bool:
     return True
 
 
-def _coregister(folder: StackFolder, port: int, elasticsearch: Service, fhir: Service) -> Service:
+def _coregister(
+    folder: StackFolder, port: int, elasticsearch: Service, fhir: Service, viewer: Path | None
+) -> Service:
     base = f"http://{LOOPBACK}:{port}"
     return Service(
         name="dicomweb",
@@ -149,6 +159,8 @@ def _coregister(folder: StackFolder, port: int, elasticsearch: Service, fhir: Se
             "COREGISTER_BLOBS": os.environ.get(
                 "COREGISTER_BLOBS", (folder.path / "blobs").resolve().as_uri()
             ),
+            **({} if viewer is None else {"COREGISTER_VIEWER": str(viewer)}),
         },
         stop_seconds=45.0,
+        viewer_url=None if viewer is None else f"{base}{VIEWER}",
     )

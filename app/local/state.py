@@ -59,6 +59,7 @@ class ServiceState:
     log: Path
     mark: ProcessMark | None = None
     restarts: int = 0
+    viewer_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class StackState:
     services: dict[str, ServiceState] = field(default_factory=dict)
     supervisor: ProcessMark | None = None
     problem: str | None = None
+
+    @property
+    def viewer_url(self) -> str | None:
+        """Return the address of the viewer, if one is served."""
+        return next((each.viewer_url for each in self.services.values() if each.viewer_url), None)
 
     def marks(self) -> dict[str, ProcessMark]:
         """Return the processes by name."""
@@ -142,6 +148,7 @@ def _service(values: dict[str, Any]) -> ServiceState:
         log=Path(values["log"]),
         mark=_mark(values["mark"]),
         restarts=values["restarts"],
+        viewer_url=values.get("viewer_url"),  # a stack of an earlier version says nothing of it
     )
 
 

@@ -45,8 +45,9 @@ class Watched:
     @property
     def state(self) -> ServiceState:
         """Return what is known of it."""
+        service = self.service
         return ServiceState(
-            self.phase, self.service.url, self.service.log, self._mark, self._restarts
+            self.phase, service.url, service.log, self._mark, self._restarts, service.viewer_url
         )
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Links instances into their study: one FHIR transaction and one index write for all that wait.
+"""Links instances into their study, and takes them out: one FHIR write and one index write for all that wait.
 
 Strategy (group commit): each study has at most one task that writes it. It takes every submission that
 waits for the study, merges them into the ImagingStudy with one transaction guarded by the resource's
@@ -17,96 +17,35 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-import stamina
 import structlog
 
-from app.errors import CoregisterError, IndexUnavailable, LinkRefused, VersionConflict
-from app.services.intake import Prepared
-from app.services.intents import INTENTS, Intent, from_source
+from app.errors import CoregisterError, LinkRefused, VersionConflict
+from app.services.compare import KNOWN_FIELDS, Committed, compare
+from app.services.index_writes import insist
+from app.services.intents import INTENTS, from_source
 from app.services.link import StudyLinker
 from app.services.listing import Listing
 from app.services.redo import Redo
-from app.services.snapshot import INSTANCES, Snapshot, Snapshots, writes_of
-from app.stores.elasticsearch import ElasticsearchIndex, Write
+from app.services.remove import Removal
+from app.services.replace import put_versions
+from app.services.snapshot import (
+    INSTANCES,
+    VERSIONS,
+    Snapshot,
+    Snapshots,
+    links_of,
+    writes_of,
+)
+from app.services.submission import StudyState, Submission, Waiting
+from app.stores.elasticsearch import ElasticsearchIndex
 from app.stores.lane import Lane
 
 CONFLICT_TRIES = 12
 CONFLICT_PAUSE_SECONDS = 0.05
-GROUP_INSTANCES = 500
-INDEX_TRIES = 6
 STUDIES_KEPT = 64  # studies whose last version stays in memory for the next commit
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """Instances of one study whose blobs and intent are durable."""
-
-    intent: Intent
-    instances: tuple[Prepared, ...]
-    again: bool = False  # it may have been committed before: look the instances up
-    known_at: float = 0.0  # time.monotonic() when its instances were found to be new
-
-    @property
-    def sop_instance_uids(self) -> list[str]:
-        """Return the UIDs of its instances."""
-        return [prepared.stored.record.sop_instance_uid for prepared in self.instances]
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What a commit found besides: instances that another writer had brought meanwhile."""
-
-    identical: frozenset[str] = frozenset()  # SOP Instance UIDs, same bytes
-    different: frozenset[str] = frozenset()  # SOP Instance UIDs, other bytes
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    submission: Submission
-    done: asyncio.Future[Committed]
-    found: Committed = field(default_factory=Committed)
-
-    @property
-    def added(self) -> list[Prepared]:
-        """Return the instances that are really new."""
-        skip = self.found.identical | self.found.different
-        return [
-            prepared
-            for prepared in self.submission.instances
-            if prepared.stored.record.sop_instance_uid not in skip
-        ]
-
-    def fail(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()  # a requester that went away must not cause a warning
-
-    def succeed(self) -> None:
-        if not self.done.done():
-            self.done.set_result(self.found)
-
-
-@dataclass(eq=False, slots=True)
-class _Study:
-    """What this process knows of a study that it writes."""
-
-    study_instance_uid: str
-    waiting: list[_Waiting] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-    indexing: set[asyncio.Task[None]] = field(default_factory=set)
-    rest: asyncio.TimerHandle | None = None  # runs while the study may have come to rest
-    snapshot: Snapshot | None = None
-    confirmed: set[str] = field(default_factory=set)  # commits whose index write is done
-    read_at: float = 0.0  # time.monotonic() when commits of others were last taken over
-
-    @property
-    def idle(self) -> bool:
-        """Tell whether nothing is under way."""
-        return not (self.task or self.waiting or self.indexing or self.rest)
 
 
 class StudyCommits:
@@ -121,6 +60,7 @@ class StudyCommits:
         linker: StudyLinker,
         redo: Redo,
         listing: Listing,
+        removal: Removal,
     ) -> None:
         """Write the index through `lane`."""
         self._index = index
@@ -129,7 +69,8 @@ class StudyCommits:
         self._linker = linker
         self._redo = redo
         self._listing = listing
-        self._studies: OrderedDict[str, _Study] = OrderedDict()
+        self._removal = removal
+        self._studies: OrderedDict[str, StudyState] = OrderedDict()
         self._closing = False
 
     async def commit(self, submission: Submission) -> Committed:
@@ -139,9 +80,9 @@ class StudyCommits:
         whoever recovers what to do.
         """
         uid = submission.intent.study_instance_uid
-        study = self._studies.setdefault(uid, _Study(uid))
+        study = self._studies.setdefault(uid, StudyState(uid))
         self._studies.move_to_end(uid)
-        waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
+        waiting = Waiting(submission, asyncio.get_running_loop().create_future())
         study.waiting.append(waiting)
         if study.task is None:
             study.task = asyncio.create_task(self._work(study))
@@ -161,10 +102,10 @@ class StudyCommits:
         ]:
             await asyncio.wait(busy)
 
-    async def _work(self, study: _Study) -> None:
+    async def _work(self, study: StudyState) -> None:
         try:
             while study.waiting:
-                group = _take_group(study)
+                group = study.take_group()
                 try:
                     await self._commit_group(study, group)
                 except Exception as error:
@@ -180,11 +121,11 @@ class StudyCommits:
     async def list_overdue(self) -> None:
         """List the instances of studies that a worker left unlisted. Raises IndexUnavailable."""
         for uid in await self._listing.overdue():
-            study = self._studies.setdefault(uid, _Study(uid))
+            study = self._studies.setdefault(uid, StudyState(uid))
             if study.idle:
                 study.task = asyncio.create_task(self._list(study))
 
-    def _await_rest(self, study: _Study) -> None:
+    def _await_rest(self, study: StudyState) -> None:
         """See to it that the study lists its instances when no commit comes for a while."""
         if study.rest is not None:
             study.rest.cancel()
@@ -193,12 +134,12 @@ class StudyCommits:
             loop = asyncio.get_running_loop()
             study.rest = loop.call_later(self._listing.quiet_seconds, self._come_to_rest, study)
 
-    def _come_to_rest(self, study: _Study) -> None:
+    def _come_to_rest(self, study: StudyState) -> None:
         study.rest = None
         if study.task is None:
             study.task = asyncio.create_task(self._list(study))
 
-    async def _list(self, study: _Study) -> None:
+    async def _list(self, study: StudyState) -> None:
         """List the instances; whatever prevents it now, a later commit or restart tries again."""
         if study.indexing:
             await asyncio.wait(study.indexing)
@@ -210,9 +151,10 @@ class StudyCommits:
             log.warning("listing_postponed", error=type(error).__name__)
         await self._work(study)
 
-    async def _commit_group(self, study: _Study, group: Sequence[_Waiting]) -> None:
+    async def _commit_group(self, study: StudyState, group: Sequence[Waiting]) -> None:
+        removes = bool(group[0].submission.intent.removed)
         try:
-            await self._link(study, group)
+            await (self._remove(study, group) if removes else self._link(study, group))
         except LinkRefused as error:
             study.snapshot = None
             if len(group) == 1:
@@ -227,57 +169,100 @@ class StudyCommits:
                 waiting.fail(error)
             return
         snapshot = study.snapshot
-        added = [prepared for waiting in group for prepared in waiting.added]
-        if snapshot is None or not added:
+        if removes or snapshot is None or not any(waiting.brings for waiting in group):
             for waiting in group:
                 waiting.succeed()
             return
-        task = asyncio.create_task(self._write_index(study, group, writes_of(snapshot, added)))
+        task = asyncio.create_task(self._write_index(study, group, snapshot))
         study.indexing.add(task)
         task.add_done_callback(study.indexing.discard)
 
-    async def _link(self, study: _Study, group: Sequence[_Waiting]) -> None:
+    async def _link(self, study: StudyState, group: Sequence[Waiting]) -> None:
         """Bring the group's new instances into the ImagingStudy; afterwards `snapshot` has them."""
         for attempt in range(CONFLICT_TRIES):
             await self._refresh(study, group)
             added = [prepared for waiting in group for prepared in waiting.added]
-            if not added:
+            replaced = [prepared for waiting in group for prepared in waiting.replaced]
+            if not added and not replaced:
                 return
             snapshot = study.snapshot
             if snapshot is None:
                 raise RuntimeError("a refreshed study has a snapshot")
-            marks = [waiting.submission.intent.id for waiting in group if waiting.added]
+            marks = [waiting.submission.intent.id for waiting in group if waiting.brings]
             try:
                 study.snapshot = await self._linker.link(
-                    snapshot, added, marks=marks, confirmed=frozenset(study.confirmed)
+                    snapshot,
+                    added,
+                    replaced=replaced,
+                    marks=marks,
+                    confirmed=frozenset(study.confirmed),
                 )
             except VersionConflict:
-                study.snapshot = None
-                await asyncio.sleep(CONFLICT_PAUSE_SECONDS * attempt * random.random())  # noqa: S311
+                await self._give_way(study, attempt)
                 continue
             study.confirmed &= set(self._linker.marks(study.snapshot))
             return
         raise VersionConflict("Other writers kept changing the study.", retry_after=1)
 
-    async def _refresh(self, study: _Study, group: Sequence[_Waiting]) -> None:
+    async def _remove(self, study: StudyState, group: Sequence[Waiting]) -> None:
+        """Take the group's instances out, in FHIR and in the index; nothing else is done meanwhile.
+
+        What an earlier attempt had linked is finished by reading the study; what it had not is not done.
+        """
+        intents = [w.submission.intent for w in group if not w.submission.again]
+        for attempt in range(CONFLICT_TRIES):
+            if study.indexing:
+                await asyncio.wait(study.indexing)
+            if len(intents) < len(group):
+                study.snapshot = None
+            before = study.snapshot or await self._read(study)
+            try:
+                after = await self._removal.unlink(
+                    before, intents, confirmed=frozenset(study.confirmed)
+                )
+            except VersionConflict:
+                await self._give_way(study, attempt)
+                continue
+            study.snapshot = None  # until the index has followed
+            if after is not None:
+                removed = [each for intent in intents for each in intent.removed]
+                after = await self._removal.index(after, removed)
+                study.confirmed |= {intent.id for intent in intents}
+                study.confirmed &= set(self._linker.marks(after))
+            cleared = await self._removal.clear(after or before)
+            study.snapshot = None if cleared else (after or before)
+            return
+        raise VersionConflict("Other writers kept changing the study.", retry_after=1)
+
+    async def _give_way(self, study: StudyState, attempt: int) -> None:
+        """Forget what is known of the study, which somebody else has changed, and wait a little."""
+        study.snapshot = None
+        await asyncio.sleep(CONFLICT_PAUSE_SECONDS * attempt * random.random())  # noqa: S311
+
+    async def _refresh(self, study: StudyState, group: Sequence[Waiting]) -> None:
         """See that the snapshot is there, and look instances up where others may have come before."""
         if any(waiting.submission.again for waiting in group):
             study.snapshot = None  # what an attempt before has left is found by its mark
         if study.snapshot is None:
             study.snapshot = await self._read(study)
-        for waiting in group:
-            if waiting.submission.known_at <= study.read_at:
-                waiting.found = await self._look_up(waiting.submission)
+        await self._look_up(
+            [
+                waiting
+                for waiting in group
+                if waiting.submission.known_at <= study.read_at
+                or waiting.submission.intent.replaces
+            ]
+        )
         study.snapshot = await self._snapshots.with_series(
             study.snapshot,
             (
                 prepared.stored.record.series_instance_uid
                 for waiting in group
-                for prepared in waiting.added
+                for prepared in (*waiting.added, *waiting.replaced)
             ),
         )
 
-    async def _read(self, study: _Study) -> Snapshot:
+    async def _read(self, study: StudyState) -> Snapshot:
         """Read the study, after the commits in it are indexed; finish those of somebody who died."""
         if study.indexing:
             await asyncio.wait(study.indexing)
@@ -295,22 +280,34 @@ class StudyCommits:
                     snapshot = await self._redo.finish(from_source(mark, found[mark]), snapshot)
                 study.confirmed.add(mark)
 
-    async def _look_up(self, submission: Submission) -> Committed:
-        known = await self._index.get_many(
-            INSTANCES, submission.sop_instance_uids, fields=["sha256"]
-        )
-        digests = {
-            prepared.stored.record.sop_instance_uid: prepared.stored.sha256
-            for prepared in submission.instances
-        }
-        identical = frozenset(uid for uid in known if known[uid]["sha256"] == digests[uid])
-        return Committed(identical, frozenset(known) - identical)
+    async def _look_up(self, late: Sequence[Waiting]) -> None:
+        """Note what another writer may have brought meanwhile, with one question for all of them."""
+        uids = [uid for waiting in late for uid in waiting.submission.sop_instance_uids]
+        known = await self._index.get_many(INSTANCES, uids, fields=KNOWN_FIELDS)
+        # what was stored long ago may have been replaced or deleted since
+        versions = [
+            prepared.stored.version
+            for waiting in late
+            if waiting.submission.again
+            for prepared in waiting.submission.instances
+        ]
+        past = set(await self._index.get_many(VERSIONS, versions, fields=["version"]))
+        for waiting in late:
+            submission = waiting.submission
+            waiting.found = compare(
+                submission.intent, submission.instances, known, past, again=submission.again
+            )
 
     async def _write_index(
-        self, study: _Study, group: Sequence[_Waiting], writes: Sequence[Write]
+        self, study: StudyState, group: Sequence[Waiting], snapshot: Snapshot
     ) -> None:
+        added = [prepared for waiting in group for prepared in waiting.added]
+        replaced = [prepared for waiting in group for prepared in waiting.replaced]
         try:
-            await self._insist(writes)
+            if replaced and snapshot.imaging_study is not None:
+                links = links_of(snapshot.imaging_study, snapshot.version)
+                await put_versions(self._index, self._lane, replaced, links)
+            await insist(self._lane, writes_of(snapshot, added, replaced))
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             log.warning("index_write_failed", error=type(error).__name__)
             study.snapshot = None
@@ -321,31 +318,9 @@ class StudyCommits:
             study.confirmed.add(waiting.submission.intent.id)
             waiting.succeed()
 
-    async def _insist(self, writes: Sequence[Write]) -> None:
-        """Write, and try again: the study is linked already, so giving up leaves work for recovery."""
-        left = list(writes)
-        async for attempt in stamina.retry_context(
-            on=IndexUnavailable, attempts=INDEX_TRIES, timeout=None, wait_initial=0.1, wait_max=3.0
-        ):
-            with attempt:
-                results = await self._lane.write(left)
-                left = [w for w, r in zip(left, results, strict=True) if r.failed]
-                if left:
-                    raise IndexUnavailable("Elasticsearch refused a write.", retry_after=5)
-
     def _make_room(self) -> None:
         """Let go of the studies that were written longest ago."""
         surplus = len(self._studies) - STUDIES_KEPT
         for uid, study in list(self._studies.items())[: max(surplus, 0)]:
             if study.idle:
                 del self._studies[uid]
-
-
-def _take_group(study: _Study) -> list[_Waiting]:
-    """Take what waits, up to the size of one transaction but at least one submission."""
-    total = count = 0
-    while count < len(study.waiting) and total < GROUP_INSTANCES:
-        total += len(study.waiting[count].submission.instances)
-        count += 1
-    group, study.waiting = study.waiting[:count], study.waiting[count:]
-    return group

@@ -8,7 +8,6 @@ neither. Nothing is visible to anybody before the whole request is in.
 
 import asyncio
 import contextlib
-import hashlib
 import mmap
 import os
 import uuid
@@ -17,23 +16,24 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 
-from app.dicom.instance import Finding, StoredInstance
+from app.dicom.bare_data_set import HEAD_ADDED, check_not_compressed, missing_head
+from app.dicom.compose import Composer
+from app.dicom.instance import Finding, InstanceRecord, StoredInstance
 from app.dicom.part10 import claimed_identity, read_instance
-from app.errors import BadInstance, BlobsUnavailable, InstanceTooLarge
+from app.dicom.rejection_note import RejectedInstance, rejected_by
+from app.dicom.value_rules import broken_rules
+from app.errors import BadInstance, BlobsUnavailable, InstanceTooLarge, InvalidAttributes
 from app.index.documents import instance_document
+from app.index.left_out import left_out_findings
 from app.limits import Limits
+from app.services.spooled_part import Part, view_of
 
 JOBS_AHEAD = 4  # parts of one request that may wait for a thread
 RECORDS_KEPT = (
     100  # instances of one request that stay read; further ones are read again when stored
 )
-
-
-class _Hash(Protocol):
-    def update(self, data: bytes | bytearray, /) -> None: ...
-    def hexdigest(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Spooled:
     sha256: str
     findings: tuple[Finding, ...]
     prepared: Prepared | None
+    rejects: tuple[RejectedInstance, ...] = ()  # where it is a rejection note
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +71,22 @@ class Refused:
 class Intake:
     """The instances of one request."""
 
-    def __init__(self, folder: Path, limits: Limits, threads: Executor) -> None:
-        """Spool into `folder`; read in `threads`."""
+    def __init__(
+        self, folder: Path, limits: Limits, threads: Executor, *, strict: bool = False
+    ) -> None:
+        """Spool into `folder`; read in `threads`; refuse values that are not as their VRs ask if `strict`."""
+        self._strict = strict
         self._folder = folder
         self._limits = limits
         self._threads = threads
         self._slots = asyncio.Semaphore(JOBS_AHEAD)
         self._jobs: list[asyncio.Task[Spooled | Refused]] = []
-        self._part: _Part | None = None
+        self._part: Part | None = None
         self._paths: list[Path] = []
 
     def begin(self) -> None:
         """Start a part."""
-        self._part = _Part(self._folder / uuid.uuid4().hex)
+        self._part = Part(self._folder / uuid.uuid4().hex)
         self._paths.append(self._part.path)
 
     async def write(self, data: bytes | memoryview) -> None:
@@ -102,9 +106,19 @@ class Intake:
         part, self._part = self._current, None
         if refusal is not None:
             part.refuse(refusal)
+        await self._hand_over(part)
+
+    async def compose(self, composer: Composer) -> None:
+        """Take an object that is still to be made of metadata and bulk data, as a part of its own."""
+        self.begin()
+        part, self._part = self._current, None
+        await self._hand_over(part, composer)
+
+    async def _hand_over(self, part: Part, composer: Composer | None = None) -> None:
         await self._slots.acquire()
         keep = len(self._jobs) < RECORDS_KEPT
-        job = asyncio.create_task(self._in_thread(_settle, part, self._limits, keep))
+        work = _settle, part, self._limits, keep, self._strict, composer
+        job = asyncio.create_task(self._in_thread(*work))
         job.add_done_callback(lambda _: self._slots.release())
         self._jobs.append(job)
 
@@ -121,7 +135,7 @@ class Intake:
             path.unlink(missing_ok=True)
 
     @property
-    def _current(self) -> "_Part":
+    def _current(self) -> Part:
         if self._part is None:
             raise RuntimeError("write() and end() belong between begin() and end()")
         return self._part
@@ -137,7 +151,7 @@ def reread(spooled: Spooled, limits: Limits) -> Prepared:
     """Read an instance again whose record was dropped to spare memory."""
     size = spooled.path.stat().st_size
     with spooled.path.open("rb") as file:
-        return _prepare(_view(file, size), size=size, sha256=spooled.sha256, limits=limits)
+        return _prepare(view_of(file, size), size=size, sha256=spooled.sha256, limits=limits)
 
 
 def prepare(data: bytes, stored: StoredInstance, limits: Limits) -> Prepared:
@@ -147,82 +161,64 @@ def prepare(data: bytes, stored: StoredInstance, limits: Limits) -> Prepared:
     return Prepared(known, instance_document(known, limits))
 
 
-class _Part:
-    """The bytes of one part while they come in."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self.memory = bytearray()
-        self.refusal: BadInstance | None = None
-        self._hash: _Hash = hashlib.sha256()
-        self._file: IO[bytes] | None = None
-
-    def refuse(self, error: BadInstance) -> None:
-        """Drop the bytes; the part is answered with this error."""
-        self.refusal = self.refusal or error
-        self.memory = bytearray()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self.path.unlink(missing_ok=True)
-
-    def flush(self) -> None:
-        """Move the bytes from memory to the spool file."""
-        if self._file is None:
-            self._file = self.path.open("wb")
-        self._hash.update(self.memory)
-        self._file.write(self.memory)
-        self.memory = bytearray()
-
-    def close(self) -> tuple[bytes | mmap.mmap, str]:
-        """Return all bytes, and their SHA-256 in hex; a large part stays on disk and is mapped."""
-        if self._file is None:
-            self._hash.update(self.memory)
-            return bytes(self.memory), self._hash.hexdigest()
-        self.flush()
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-        with self.path.open("rb") as again:
-            return _view(again, self.size), self._hash.hexdigest()
-
-    def keep(self, data: bytes | mmap.mmap) -> None:
-        """See that the bytes are in the spool file."""
-        if isinstance(data, bytes):
-            self.path.write_bytes(data)
-
-
-def _view(file: IO[bytes], size: int) -> bytes | mmap.mmap:
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-
-
-def _settle(part: _Part, limits: Limits, keep_record: bool) -> Spooled | Refused:
+def _settle(
+    part: Part, limits: Limits, keep_record: bool, strict: bool, composer: Composer | None
+) -> Spooled | Refused:
     """Judge a complete part (runs in a thread)."""
-    if part.refusal is not None:
-        return Refused(part.refusal)
-    data, sha256 = part.close()
+    data: bytes | mmap.mmap = b""
+    changes: tuple[Finding, ...] = ()
     try:
+        if composer is not None:
+            part.take(composer.pieces(), limits)
+            changes = composer.findings
+        if part.refusal is not None:
+            return Refused(part.refusal)
+        data, sha256 = part.close()
+        head = missing_head(data)
+        if head:
+            data, sha256 = part.put_in_front(head, data, limits)
+            changes = (HEAD_ADDED,)
         prepared = _prepare(data, size=part.size, sha256=sha256, limits=limits)
+        if head:
+            check_not_compressed(prepared.stored.record)
+        if strict:
+            _check_values(prepared.stored.record)
     except BadInstance as error:
-        identity = claimed_identity(data)
+        part.refuse(error)
         part.path.unlink(missing_ok=True)
+        identity = claimed_identity(data) if composer is None else composer.identity
         return Refused(error, *identity)
     part.keep(data)
     if isinstance(data, mmap.mmap):
         with contextlib.suppress(BufferError):
             data.close()
+    return _spooled(part.path, prepared, changes, keep_record=keep_record)
+
+
+def _spooled(
+    path: Path, prepared: Prepared, changes: tuple[Finding, ...], *, keep_record: bool
+) -> Spooled:
     record = prepared.stored.record
     return Spooled(
-        path=part.path,
+        path=path,
         study_instance_uid=record.study_instance_uid,
         series_instance_uid=record.series_instance_uid,
         sop_instance_uid=record.sop_instance_uid,
         sop_class_uid=record.sop_class_uid,
-        sha256=sha256,
-        findings=record.findings,
+        sha256=prepared.stored.sha256,
+        findings=changes + record.findings + left_out_findings(prepared.document, record.findings),
         prepared=prepared if keep_record else None,
+        rejects=rejected_by(record),
     )
+
+
+def _check_values(record: InstanceRecord) -> None:
+    found = {each.tag: each for each in (*record.findings, *broken_rules(record.attributes))}
+    if found:
+        raise InvalidAttributes(
+            "Values are not as their VRs ask, and validation is strict.",
+            details=tuple((each.tag, each.message) for each in found.values()),
+        )
 
 
 def _prepare(data: bytes | mmap.mmap, *, size: int, sha256: str, limits: Limits) -> Prepared:

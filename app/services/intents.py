@@ -1,14 +1,17 @@
-"""The durable note of what is about to be stored, so that a crash can be cleared up.
+"""The durable note of what is about to be stored or deleted, so that a crash can be cleared up.
 
-An intent is written when the blobs are being made durable and removed when the index has the instances. One
-that is left behind belongs to a worker that died; `app.services.recover` finishes or undoes it.
+An intent to store is written when the blobs are being made durable and removed when the index has the
+instances; one to delete is written first of all and removed when the index has them no more. One that is left
+behind belongs to a worker that died; `app.services.recover` finishes or undoes it.
 """
 
 import os
 import socket
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -55,9 +58,10 @@ class IntendedInstance:
     sha256: str
     version: str
     stored_at: str
+    replaces: str | None = None  # the version that was current when this one came in
 
     @classmethod
-    def of(cls, stored: StoredInstance) -> "IntendedInstance":
+    def of(cls, stored: StoredInstance, replaces: str | None = None) -> "IntendedInstance":
         """Return what has to be remembered of an instance whose blob is on its way."""
         return cls(
             sop_instance_uid=stored.record.sop_instance_uid,
@@ -69,6 +73,7 @@ class IntendedInstance:
             sha256=stored.sha256,
             version=stored.version,
             stored_at=stored.stored_at,
+            replaces=replaces,
         )
 
     def to_stored(self, study_instance_uid: str) -> StoredInstance:
@@ -91,18 +96,44 @@ class IntendedInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedInstance:
+    """A version of an instance that is to be deleted."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
-    """The instances of one study that one request is about to store."""
+    """The instances of one study that one request is about to store, or those it is about to delete."""
 
     id: str
     study_instance_uid: str
     worker: Worker
     lease_until: str  # RFC 3339, UTC: after it, anybody may take over
     instances: tuple[IntendedInstance, ...]
+    replace: bool = False  # other bytes of a known instance become its new version
+    removed: tuple[RemovedInstance, ...] = ()
+
+    @property
+    def sop_instance_uids(self) -> list[str]:
+        """Return the UIDs of the instances that it is about."""
+        stored = [each.sop_instance_uid for each in self.instances]
+        return stored + [each.sop_instance_uid for each in self.removed]
+
+    @property
+    def replaces(self) -> bool:
+        """Tell whether it is about an instance that was known with other bytes."""
+        return any(each.replaces is not None for each in self.instances)
+
+    def over(self, now: datetime) -> bool:
+        """Tell whether anybody may take over."""
+        return datetime.fromisoformat(self.lease_until) < now
 
     def abandoned(self, here: Worker, now: datetime) -> bool:
         """Tell whether its worker will not finish it any more."""
-        return self.worker.gone(here) or datetime.fromisoformat(self.lease_until) < now
+        return self.worker.gone(here) or self.over(now)
 
 
 def new_intent(
@@ -112,18 +143,47 @@ def new_intent(
     *,
     worker: Worker,
     lease_seconds: float,
+    replace: bool = False,
+    replaces: Mapping[str, str] = MappingProxyType({}),
 ) -> Intent:
-    """Return the intent to store these instances."""
+    """Return the intent to store these instances; `replaces` is SOP Instance UID → current version."""
     return Intent(
         id=intent_id,
         study_instance_uid=study_instance_uid,
         worker=worker,
-        lease_until=(datetime.now(UTC) + timedelta(seconds=lease_seconds)).isoformat(),
-        instances=tuple(IntendedInstance.of(stored) for stored in instances),
+        lease_until=_lease(lease_seconds),
+        instances=tuple(
+            IntendedInstance.of(stored, replaces.get(stored.record.sop_instance_uid))
+            for stored in instances
+        ),
+        replace=replace,
     )
 
 
+def new_removal(
+    study_instance_uid: str,
+    removed: Sequence[RemovedInstance],
+    *,
+    worker: Worker,
+    lease_seconds: float,
+) -> Intent:
+    """Return the intent to delete these instances."""
+    return Intent(
+        id=uuid.uuid4().hex,
+        study_instance_uid=study_instance_uid,
+        worker=worker,
+        lease_until=_lease(lease_seconds),
+        instances=(),
+        removed=tuple(removed),
+    )
+
+
+def _lease(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
 _INSTANCE_FIELDS = tuple(IntendedInstance.__slots__)
+_REMOVED_FIELDS = tuple(RemovedInstance.__slots__)
 
 
 def to_source(intent: Intent) -> dict[str, Any]:
@@ -140,6 +200,8 @@ def to_source(intent: Intent) -> dict[str, Any]:
             {name: getattr(instance, name) for name in _INSTANCE_FIELDS}
             for instance in intent.instances
         ],
+        "replace": intent.replace,
+        "removed": [[getattr(each, name) for name in _REMOVED_FIELDS] for each in intent.removed],
     }
 
 
@@ -151,4 +213,6 @@ def from_source(intent_id: str, source: Mapping[str, Any]) -> Intent:
         worker=Worker(**source["worker"]),
         lease_until=source["lease_until"],
         instances=tuple(IntendedInstance(**instance) for instance in source["instances"]),
+        replace=source.get("replace", False),
+        removed=tuple(RemovedInstance(*each) for each in source.get("removed", ())),
     )

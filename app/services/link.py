@@ -1,16 +1,21 @@
 """Writes a study's resources: Patient where missing, and the ImagingStudy at its next version."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import Any, Literal
 
 from app.fhir.bundle import study_transaction
 from app.fhir.identifiers import IdentifierSystems
-from app.fhir.imaging_study import CommitMarks, merge_imaging_study, pending_commits
+from app.fhir.imaging_study import CommitMarks, merge_imaging_study, pending_commits, retired
+from app.fhir.reduction import ours_alone, reduce_imaging_study
 from app.limits import Limits
 from app.services.intake import Prepared
 from app.services.patients import Patients
 from app.services.snapshot import Snapshot, advance
 from app.stores.hapi import HapiStore
+
+EmptiedStudy = Literal["entered-in-error", "cancelled", "removed"]
 
 
 class StudyLinker:
@@ -25,36 +30,44 @@ class StudyLinker:
         systems: IdentifierSystems,
         limits: Limits,
         time_zone: str | None,
+        emptied: EmptiedStudy,
     ) -> None:
-        """Refer from each ImagingStudy to `endpoint`."""
+        """Refer from each ImagingStudy to `endpoint`; `emptied` says what becomes of one without instances."""
         self._fhir = fhir
         self._patients = patients
         self._endpoint = endpoint
         self._systems = systems
         self._limits = limits
         self._time_zone = time_zone
+        self._emptied = emptied
 
     async def link(
         self,
         before: Snapshot,
         added: Sequence[Prepared],
         *,
+        replaced: Sequence[Prepared] = (),
         marks: Sequence[str],
         confirmed: frozenset[str],
     ) -> Snapshot:
-        """Return the study with `added` linked, as FHIR now has it.
+        """Return the study with `added` and the new versions `replaced` linked, as FHIR now has it.
 
         Raises VersionConflict where another writer came first, LinkRefused, FhirUnavailable.
         """
-        records = [prepared.stored.record for prepared in added]
+        brought = [*added, *replaced]
         new_patient = None
         subject = (before.imaging_study or {}).get("subject", {}).get("reference")
+        if before.imaging_study is not None and retired(before.imaging_study):
+            subject = None  # what comes after a deletion may well be another patient's
         if subject is None:  # a new study, or somebody made the subject a mere name
-            patient = await self._patients.link(records[0].attributes, before.study_instance_uid)
+            patient = await self._patients.link(
+                brought[0].stored.record.attributes, before.study_instance_uid
+            )
             subject, new_patient = patient.reference, patient.new
         resource = merge_imaging_study(
             before.imaging_study,
-            records,
+            [prepared.stored.record for prepared in added],
+            replaced=[prepared.stored.record for prepared in replaced],
             patient=subject,
             endpoint=self._endpoint,
             limits=self._limits,
@@ -63,7 +76,46 @@ class StudyLinker:
             commit=CommitMarks(this=tuple(marks), confirmed=confirmed),
         )
         version = await self._transact(resource, before.version, new_patient)
-        return advance(before, resource, version, added, self._limits)
+        return advance(before, resource, version, brought, self._limits)
+
+    async def unlink(
+        self,
+        before: Snapshot,
+        removed: Mapping[str, AbstractSet[str]],
+        *,
+        marks: Sequence[str],
+        confirmed: frozenset[str],
+    ) -> Snapshot:
+        """Return the study without `removed` (SOP Instance UIDs by series), as FHIR now has it.
+
+        The documents are those of before. Raises as `link` does.
+        """
+        if before.imaging_study is None:
+            raise ValueError("there is nothing to take out of")
+        status = "entered-in-error" if self._emptied == "removed" else self._emptied
+        resource = reduce_imaging_study(
+            before.imaging_study,
+            removed,
+            endpoint=self._endpoint,
+            emptied_status=status,
+            limits=self._limits,
+            commit=CommitMarks(this=tuple(marks), confirmed=confirmed),
+        )
+        version = await self._transact(resource, before.version, None)
+        return replace(before, imaging_study=resource, version=version)
+
+    async def remove_emptied(self, snapshot: Snapshot) -> bool:
+        """Remove the ImagingStudy where it is empty, ours alone and not to be kept; tell whether it was.
+
+        Raises VersionConflict, LinkRefused, FhirUnavailable.
+        """
+        study = snapshot.imaging_study
+        if self._emptied != "removed" or study is None:
+            return False
+        if not retired(study) or not ours_alone(study):
+            return False
+        await self._fhir.delete("ImagingStudy", study["id"], snapshot.version)
+        return True
 
     async def _transact(
         self, resource: dict[str, Any], version: int, new_patient: Mapping[str, Any] | None

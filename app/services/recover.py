@@ -1,16 +1,22 @@
 """Clears up what a crash left: intents of workers that are gone are finished or undone."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
 
-from app.errors import CoregisterError
+from app.dicom.rejection_note import RejectedInstance, rejected_by
+from app.errors import CoregisterError, LinkRefused
 from app.services.claims import Claims
-from app.services.commit import StudyCommits, Submission
+from app.services.commit import StudyCommits
 from app.services.copies import drop_copies
+from app.services.intake import Prepared
 from app.services.intents import INTENTS, Intent, Worker, from_source
 from app.services.redo import Redo
+from app.services.reject import Rejections
+from app.services.submission import Submission
+from app.services.sweep import Sweep
 from app.stores.blob_store import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex, Write
 
@@ -31,6 +37,8 @@ class Recovery:
         commits: StudyCommits,
         redo: Redo,
         claims: Claims,
+        rejections: Rejections,
+        sweep: Sweep,
         worker: Worker,
     ) -> None:
         """Act as `worker`."""
@@ -39,6 +47,8 @@ class Recovery:
         self._commits = commits
         self._redo = redo
         self._claims = claims
+        self._rejections = rejections
+        self._sweep = sweep
         self._worker = worker
 
     async def run_forever(self) -> None:
@@ -48,6 +58,7 @@ class Recovery:
             try:
                 await self.run_once()
                 await self._commits.list_overdue()
+                await self._sweep.run_once()
             except CoregisterError as error:
                 log.warning("recovery_postponed", error=type(error).__name__)
 
@@ -70,18 +81,29 @@ class Recovery:
             after = hits[-1]["sort"]
 
     async def _clear(self, intent: Intent) -> None:
-        uids = [item.sop_instance_uid for item in intent.instances]
-        async with self._claims.hold(uids):
-            try:
-                await self._finish_or_undo(intent)
-            except CoregisterError as error:
-                # the others must not wait for this one; it is tried again next time
-                log.warning("intent_postponed", intent=intent.id, error=type(error).__name__)
+        try:
+            prepared = await self._redo.read(intent)
+            notes = [rejected_by(each.stored.record) for each in prepared or ()]
+            rejected = self._rejections.effective(each for note in notes for each in note)
+            uids = {*intent.sop_instance_uids, *(each.sop_instance_uid for each in rejected)}
+            async with self._claims.hold(uids):
+                await self._finish_or_undo(intent, prepared, rejected)
+        except CoregisterError as error:
+            # the others must not wait for this one; it is tried again next time
+            log.warning("intent_postponed", intent=intent.id, error=type(error).__name__)
 
-    async def _finish_or_undo(self, intent: Intent) -> None:
-        prepared = await self._redo.read(intent)
+    async def _finish_or_undo(
+        self,
+        intent: Intent,
+        prepared: tuple[Prepared, ...] | None,
+        rejected: Sequence[RejectedInstance],
+    ) -> None:
         if prepared is not None:
             await self._commits.commit(Submission(intent, prepared, again=True))
+            try:
+                await self._rejections.carry_out(rejected)
+            except LinkRefused:  # as the sender was told; trying again would end in the same
+                log.warning("rejection_refused", intent=intent.id)
         await drop_copies(self._index, self._blobs, intent)
         await self._index.bulk([Write("delete", INTENTS, intent.id)])
         if prepared is None:

@@ -8,11 +8,22 @@ from datetime import UTC, datetime
 import structlog
 
 from app.dicom.instance import ByteRange
+from app.dicom.rejection_note import rejected_by
 from app.errors import IndexUnavailable, NotFound, VersionConflict
 from app.limits import Limits
 from app.services.intake import Prepared, prepare
 from app.services.intents import INTENTS, IntendedInstance, Intent, Worker
-from app.services.snapshot import INSTANCES, Snapshot, Snapshots, advance, writes_of
+from app.services.remove import Removal
+from app.services.replace import put_versions
+from app.services.snapshot import (
+    INSTANCES,
+    VERSIONS,
+    Snapshot,
+    Snapshots,
+    advance,
+    links_of,
+    writes_of,
+)
 from app.stores.blob_store import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex, Write
 from app.stores.lane import Lane
@@ -36,6 +47,7 @@ class Redo:
         threads: Executor,
         limits: Limits,
         worker: Worker,
+        removal: Removal,
     ) -> None:
         """Act as `worker`."""
         self._index = index
@@ -45,6 +57,7 @@ class Redo:
         self._threads = threads
         self._limits = limits
         self._worker = worker
+        self._removal = removal
 
     async def read(self, intent: Intent) -> tuple[Prepared, ...] | None:
         """Return the intent's instances, or None where a blob never became durable."""
@@ -66,6 +79,16 @@ class Redo:
         """
         if intent.worker != self._worker and not await self._left_alone(intent):
             return await self._snapshots.read(snapshot.study_instance_uid)
+        if intent.removed:
+            after = await self._removal.index(snapshot, intent.removed)
+            if await self._removal.clear(after):
+                after = await self._snapshots.read(snapshot.study_instance_uid)
+            await self._index.bulk([Write("delete", INTENTS, intent.id)])
+            log.info("removal_finished", intent=intent.id, instances=len(intent.removed))
+            return after
+        return await self._finish_storing(intent, snapshot)
+
+    async def _finish_storing(self, intent: Intent, snapshot: Snapshot) -> Snapshot:
         prepared = await self.read(intent)
         imaging_study = snapshot.imaging_study
         if prepared is None or imaging_study is None:
@@ -73,19 +96,42 @@ class Redo:
             return snapshot
         series = {item.stored.record.series_instance_uid for item in prepared}
         snapshot = await self._snapshots.with_series(snapshot, series)
-        missing = await self._missing(prepared)
+        prepared = await self._not_past(prepared)
+        if not prepared:
+            await self._index.bulk([Write("delete", INTENTS, intent.id)])
+            return snapshot
+        missing, other = await self._missing(prepared)
+        replaced = other if intent.replace else []
+        links = links_of(imaging_study, snapshot.version)
+        await put_versions(self._index, self._lane, replaced, links)
         after = advance(snapshot, imaging_study, snapshot.version, prepared, self._limits)
-        results = await self._lane.write(writes_of(after, missing))
+        results = await self._lane.write(writes_of(after, missing, replaced))
         if any(result.failed for result in results):
             raise IndexUnavailable("Elasticsearch refused a write.", retry_after=5)
-        await self._index.bulk([Write("delete", INTENTS, intent.id)])
+        if not any(rejected_by(item.stored.record) for item in prepared):
+            # a rejection note has more to do: recovery does it, and removes the intent then
+            await self._index.bulk([Write("delete", INTENTS, intent.id)])
         log.info("intent_finished", intent=intent.id, instances=len(missing))
         return after
 
-    async def _missing(self, prepared: Sequence[Prepared]) -> list[Prepared]:
+    async def _not_past(self, prepared: Sequence[Prepared]) -> tuple[Prepared, ...]:
+        """Return the instances without versions that were replaced or deleted since."""
+        versions = [item.stored.version for item in prepared]
+        past = await self._index.get_many(VERSIONS, versions, fields=["version"])
+        return tuple(item for item in prepared if item.stored.version not in past)
+
+    async def _missing(self, prepared: Sequence[Prepared]) -> tuple[list[Prepared], list[Prepared]]:
+        """Return the instances that the index lacks, and those that it has with other bytes."""
         uids = [item.stored.record.sop_instance_uid for item in prepared]
-        known = await self._index.get_many(INSTANCES, uids, fields=["version"])
-        return [p for p in prepared if p.stored.record.sop_instance_uid not in known]
+        known = await self._index.get_many(INSTANCES, uids, fields=["sha256"])
+        digests = {uid: document["sha256"] for uid, document in known.items()}
+        missing, other = [], []
+        for uid, item in zip(uids, prepared, strict=True):
+            if uid not in digests:
+                missing.append(item)
+            elif digests[uid] != item.stored.sha256:
+                other.append(item)
+        return missing, other
 
     async def _left_alone(self, intent: Intent) -> bool:
         """Wait for another worker to finish; True where it never will."""

@@ -15,6 +15,7 @@ from app.stores.elasticsearch import ElasticsearchIndex, Write
 from app.stores.hapi import HapiStore
 
 INSTANCES, SERIES, STUDIES = "instances", "series", "studies"
+VERSIONS = "versions"  # of instances: those that are no longer current
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,13 @@ def advance(
     return Snapshot(before.study_instance_uid, imaging_study, version, study, series)
 
 
-def writes_of(after: Snapshot, added: Sequence[Prepared]) -> list[Write]:
-    """Return what has to be written for instances that this snapshot has linked."""
+def writes_of(
+    after: Snapshot, added: Sequence[Prepared], replaced: Sequence[Prepared] = ()
+) -> list[Write]:
+    """Return what has to be written for instances that this snapshot has linked.
+
+    The documents of those in `replaced` are written elsewhere (`app.services.replace`).
+    """
     if after.imaging_study is None:
         raise ValueError("a study is linked before it is indexed")
     links = links_of(after.imaging_study, after.version)
@@ -127,7 +133,7 @@ def writes_of(after: Snapshot, added: Sequence[Prepared]) -> list[Write]:
         )
         for prepared in added
     ]
-    touched = {prepared.stored.record.series_instance_uid for prepared in added}
+    touched = {each.stored.record.series_instance_uid for each in (*added, *replaced)}
     writes += [
         Write(
             "index",

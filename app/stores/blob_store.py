@@ -44,6 +44,9 @@ class BlobStore(Protocol):
     async def read(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
         """Return the bytes of each range. Raises NotFound, BlobsUnavailable."""
 
+    async def read_whole(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return whole objects, None for one that is not there. Raises BlobsUnavailable."""
+
     def stream(self, key: str, part: ByteRange | None = None) -> AsyncIterator[bytes]:
         """Yield the object, or a stretch of it, in chunks. Raises NotFound, BlobsUnavailable."""
 

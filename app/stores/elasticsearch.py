@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import orjson
-from elastic_transport import ConnectionTimeout, HttpxAsyncHttpNode, TransportError
+from elastic_transport import AiohttpHttpNode, ConnectionTimeout, TransportError
 from elasticsearch import (
     ApiError,
     AsyncElasticsearch,
@@ -23,20 +23,38 @@ from elasticsearch import (
     OrjsonSerializer,
 )
 
-from app.errors import IndexUnavailable
+from app.errors import ConfigurationError, IndexUnavailable
 from app.stores.freshness import Freshness
 
 RETRY_AFTER_SECONDS = 5
 CONNECTIONS = 12  # requests are coalesced; httpx looks at every idle one each time
 HTTP_CONFLICT = 409
+GET_AT_ONCE = 5_000  # documents of one request, so that no answer grows without bound
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Which write of a document was looked at (Elasticsearch's optimistic concurrency control)."""
+
+    seq_no: int
+    primary_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A document as it was looked at."""
+
+    source: Mapping[str, Any]
+    guard: Guard
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """One operation of a bulk request.
 
-    `create` fails where the id is there; `index` with a version is refused where the index has a newer one
-    (external versions: the ImagingStudy's), without a version it overwrites; `delete` removes.
+    `create` fails where the id is there; `index` and `delete` with a version are refused where the index
+    has this version or a newer one (external versions: the ImagingStudy's), without a version they overwrite
+    and remove. With a guard they are refused where the document is not the very one that was looked at.
     """
 
     action: Literal["create", "index", "delete"]
@@ -44,6 +62,10 @@ class Write:
     id: str
     source: Mapping[str, Any] | None = None
     version: int | None = None
+    again: bool = (
+        False  # the same version may be there: it was written before the study was complete
+    )
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +103,7 @@ class ElasticsearchIndex:
         self._client = AsyncElasticsearch(
             url,
             api_key=api_key,
-            node_class=HttpxAsyncHttpNode,
+            node_class=AiohttpHttpNode,
             # on one machine or one network, deflating answers costs both sides more than it saves
             headers={"accept-encoding": "identity"},
             connections_per_node=CONNECTIONS,
@@ -100,16 +122,29 @@ class ElasticsearchIndex:
     ) -> None:
         """Make the indices that are missing; `definitions` is name → settings, mappings, version.
 
-        `shards` is the number of primary shards of the instances, by far the largest index.
+        `shards` is the number of primary shards of the instances, by far the largest index. Raises
+        ConfigurationError where an index has another version: what it holds cannot be asked as it is here.
         """
         for name, definition in definitions.items():
             async with _translated():
                 if await self._client.indices.exists_alias(name=self.alias(name)):
+                    await self._check_version(name, definition["version"])
                     continue
                 settings = {**definition["settings"]["index"], "number_of_replicas": replicas}
                 if name == "instances":
                     settings["number_of_shards"] = shards
                 await self._create(name, definition, settings)
+
+    async def _check_version(self, name: str, version: int) -> None:
+        alias = self.alias(name)
+        found = await self._client.indices.get_alias(name=alias)
+        for concrete in found.body:
+            if concrete != f"{alias}-{version}":
+                raise ConfigurationError(
+                    f"The index {concrete} was made by another version of Coregister; this one needs mapping "
+                    f"version {version}. Set COREGISTER_INDEX_PREFIX to a new prefix and import the objects "
+                    "again, or go back to the version that made it."
+                )
 
     async def _create(
         self, name: str, definition: Mapping[str, Any], settings: Mapping[str, Any]
@@ -132,24 +167,62 @@ class ElasticsearchIndex:
         self, name: str, ids: Sequence[str], *, fields: Sequence[str] | None = None
     ) -> dict[str, dict[str, Any]]:
         """Return id → source of those ids that exist, as of now (no refresh needed)."""
-        if not ids:
-            return {}
-        async with _translated():
-            answer = await self._client.mget(
-                index=self.alias(name),
-                ids=list(ids),
-                source_includes=list(fields) if fields is not None else None,
-            )
-        return {doc["_id"]: doc["_source"] for doc in answer["docs"] if doc.get("found")}
+        docs = await self._found(name, ids, fields)
+        return {doc["_id"]: doc["_source"] for doc in docs}
+
+    async def get_places(
+        self, name: str, ids: Sequence[str], *, fields: Sequence[str]
+    ) -> dict[str, Place]:
+        """Return what `get_many` does, ready to be changed under guard."""
+        return {
+            doc["_id"]: Place(doc["_source"], Guard(doc["_seq_no"], doc["_primary_term"]))
+            for doc in await self._found(name, ids, fields)
+        }
+
+    async def _found(
+        self, name: str, ids: Sequence[str], fields: Sequence[str] | None
+    ) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(ids), GET_AT_ONCE):
+            async with _translated():
+                answer = await self._client.mget(
+                    index=self.alias(name),
+                    ids=list(ids[start : start + GET_AT_ONCE]),
+                    source_includes=list(fields) if fields is not None else None,
+                )
+            found += [doc for doc in answer["docs"] if doc.get("found")]
+        return found
 
     async def search(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the raw answer to a search body; it sees all that was written before the call."""
-        if name not in self._freshness:
-            self._freshness[name] = Freshness(partial(self._refresh, name))
-        await self._freshness[name].ensure()
+        await self._fresh(name)
         async with _translated():
             answer = await self._client.search(index=self.alias(name), body=dict(body))
         return dict(answer.body)
+
+    async def search_with(
+        self, name: str, body: Mapping[str, Any], beside: Mapping[str, Any] | None
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Return the raw answers to a search body and, asked in the same request, to another."""
+        if beside is None:
+            return await self.search(name, body), None
+        await self._fresh(name)
+        async with _translated():
+            answer = await self._client.msearch(
+                index=self.alias(name), searches=[{}, dict(body), {}, dict(beside)]
+            )
+        first, second = answer["responses"]
+        for each in (first, second):
+            if "error" in each:
+                raise IndexUnavailable(
+                    f"Elasticsearch answered {each['status']}.", retry_after=RETRY_AFTER_SECONDS
+                )
+        return first, second
+
+    async def _fresh(self, name: str) -> None:
+        if name not in self._freshness:
+            self._freshness[name] = Freshness(partial(self._refresh, name))
+        await self._freshness[name].ensure()
 
     async def bulk(self, writes: Sequence[Write]) -> list[WriteResult]:
         """Carry out all writes; on return they are durable, and whoever reads sees them."""
@@ -168,7 +241,11 @@ class ElasticsearchIndex:
         for write in writes:
             target: dict[str, Any] = {"_index": self.alias(write.index), "_id": write.id}
             if write.version is not None:
-                target |= {"version": write.version, "version_type": "external"}
+                kind = "external_gte" if write.again else "external"
+                target |= {"version": write.version, "version_type": kind}
+            if write.guard is not None:
+                guard = write.guard
+                target |= {"if_seq_no": guard.seq_no, "if_primary_term": guard.primary_term}
             yield orjson.dumps({write.action: target}) + b"\n"
             if write.source is not None:
                 yield orjson.dumps(write.source) + b"\n"

@@ -25,6 +25,8 @@ _HISTORY = re.compile(r"/_history/(\d+)$")
 _TOKEN_SPECIAL = re.compile(r"([\\,|$])")
 
 _ENDPOINT_TRIES = 5
+_DELETE_TRIES = 5
+_DELETE_PAUSE_SECONDS = 0.1
 _LONGEST_CHAIN = 10  # of patients, each replaced by the next
 _PATIENTS_PAGE = 50
 _ABSENT = 'W/"0"'
@@ -122,6 +124,29 @@ class HapiStore:
             if revived is None:
                 raise
             return await self._commit(revived)
+
+    async def delete(self, resource_type: str, resource_id: str, version: int) -> None:
+        """Delete a resource that is at this version.
+
+        Raises VersionConflict where it is at another one, or where others refer to it; FhirUnavailable.
+
+        HAPI ignores If-Match of a DELETE, but refuses one whose URL names a version that is not current. A
+        young server may answer 409 to a lone DELETE for no reason (HAPI-0826), so it is tried again.
+        """
+        for attempt in range(_DELETE_TRIES):
+            try:
+                await self._client.exchange(
+                    "delete", f"{resource_type}/{resource_id}/_history/{version}"
+                )
+            except VersionConflict:
+                found = await self.read(resource_type, resource_id)
+                if found.resource is None and found.version > version:
+                    return  # an answer before this one was lost
+                if found.version != version or attempt == _DELETE_TRIES - 1:
+                    raise
+                await asyncio.sleep(_DELETE_PAUSE_SECONDS)
+                continue
+            return
 
     async def ensure_endpoint(self, resource: Mapping[str, Any]) -> None:
         """See that this Endpoint is there as given. Raises LinkRefused, FhirUnavailable."""

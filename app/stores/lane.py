@@ -9,7 +9,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+import structlog
+
+from app.errors import CoregisterError
 from app.stores.elasticsearch import ElasticsearchIndex, Write, WriteResult
+
+LEISURE_SECONDS = 0.5  # how long a write may wait for another that somebody waits for
+
+log = structlog.get_logger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -79,15 +86,54 @@ class Lane:
 
     def __init__(self, index: ElasticsearchIndex, *, bulk_writes: int = 500) -> None:
         """Write to `index`, at most about `bulk_writes` in one request."""
-        self._writes = Coalescer[Write, WriteResult](index.bulk, most=bulk_writes)
+        self._index = index
+        self._writes = Coalescer[Write, WriteResult](self._send, most=bulk_writes)
+        self._leisure: list[Write] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+
+    def write_at_leisure(self, writes: Sequence[Write]) -> None:
+        """Carry out the writes with the next request, or soon; nobody is told how they went."""
+        self._leisure += writes
+        if self._alarm is None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(LEISURE_SECONDS, self._flush_soon)
 
     async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
         """Carry out the writes with the next bulk request. Raises IndexUnavailable."""
         return await self._writes.submit(writes)
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Carry out what is left, and wait for what is under way."""
+        if self._flushing is not None:
+            await self._flushing
+        await self._flush()
         await self._writes.close()
+
+    async def _send(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
+        """Send what somebody waits for, and behind it what nobody waits for."""
+        leisure = self._take_leisure()
+        results = await self._index.bulk([*writes, *leisure])
+        return results[: len(writes)]
+
+    def _take_leisure(self) -> list[Write]:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        taken, self._leisure = self._leisure, []
+        return taken
+
+    def _flush_soon(self) -> None:
+        self._alarm = None
+        self._flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        writes = self._take_leisure()
+        if writes:
+            try:
+                await self._writes.submit(writes)
+            except CoregisterError as error:
+                log.warning("writes_at_leisure_lost", count=len(writes), error=type(error).__name__)
 
 
 class Lookup:

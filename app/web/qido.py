@@ -1,20 +1,24 @@
-"""QIDO-RS: the six search resources (PS3.18 §10.6)."""
+"""QIDO-RS: the search resources (PS3.18 §10.6), and as an extension patients."""
 
-from urllib.parse import parse_qsl
-
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.dicom.instance import BASE_URL_MARK
-from app.dicom.qido_grammar import Level, Scope, parse_query
-from app.dicom.uid import is_uid
-from app.errors import BadQuery, BadRequest
-from app.web.negotiation import DICOM_JSON, accepted, choose
-from app.web.state import State, base_url
+from app.dicom.qido_grammar import Level
+from app.index.hits import columns_of_rows
+from app.index.patients import columns_of_patients
+from app.web.negotiation import accepted, choose
+from app.web.qido_answer import CSV, SEARCH, send_rows
+from app.web.qido_request import query_of
+from app.web.state import State
 
-MARK = f'"{BASE_URL_MARK}'.encode()
-NO_CONTENT = 204
+
+async def search_patients(request: Request[State]) -> Response:
+    """Find patients by what their studies are found by; an extension of PS3.18 §10.6."""
+    offer = choose(accepted(request), SEARCH)
+    query = query_of(request, Level.STUDY)
+    found = await request.state["find"].patients(query)
+    columns = columns_of_patients(query) if offer.media_type == CSV else None
+    return await send_rows(request, found, offer, columns)
 
 
 async def search_studies(request: Request[State]) -> Response:
@@ -33,41 +37,8 @@ async def search_instances(request: Request[State]) -> Response:
 
 
 async def _search(request: Request[State], level: Level) -> Response:
-    choose(accepted(request), DICOM_JSON)
-    limits = request.state["settings"].limits
-    query = parse_query(
-        level, _scope(request), _parameters(request, limits.query_string_bytes), limits
-    )
+    offer = choose(accepted(request), SEARCH)
+    query = query_of(request, level)
     found = await request.state["find"].find(query)
-    headers = {"X-Total-Count": str(found.total)}
-    warnings = [f'299 coregister "{text}"' for text in found.warnings]
-    remaining = found.total - query.offset - len(found.rows)
-    if found.rows and remaining > 0:
-        text = f"There are {remaining} additional results that can be requested"
-        warnings.append(f'299 coregister "{text}"')
-    if warnings:
-        headers["Warning"] = ", ".join(warnings)
-    if not found.rows:
-        return Response(status_code=NO_CONTENT, headers=headers)
-    body = orjson.dumps(found.rows).replace(MARK, f'"{base_url(request)}'.encode())
-    return Response(body, headers={**headers, "Content-Type": "application/dicom+json"})
-
-
-def _scope(request: Request[State]) -> Scope:
-    path = request.path_params
-    for name in ("study", "series"):
-        if name in path and not is_uid(path[name]):
-            raise BadRequest(f"The {name} in the URL is no UID.")
-    return Scope(path.get("study"), path.get("series"))
-
-
-def _parameters(request: Request[State], longest: int) -> list[tuple[str, str]]:
-    """Return the query's names and values, decoded as UTF-8; `accept` is not a key."""
-    raw = request.scope["query_string"]
-    if len(raw) > longest:
-        raise BadQuery("The query string is longer than the limit query_string_bytes.")
-    try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
-    except ValueError as exc:
-        raise BadQuery("The query string is not percent-encoded UTF-8.") from exc
-    return [(name, value) for name, value in pairs if name != "accept"]
+    columns = columns_of_rows(query) if offer.media_type == CSV else None
+    return await send_rows(request, found, offer, columns)

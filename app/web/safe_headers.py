@@ -10,7 +10,7 @@ HEADERS = {
 
 
 class SafeHeaders:
-    """ASGI middleware that puts the same headers on every answer."""
+    """ASGI middleware that puts the same headers on every answer that does not bring its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Go around `app`."""
@@ -21,7 +21,9 @@ class SafeHeaders:
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, add)

@@ -5,12 +5,18 @@ from typing import TypedDict
 from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import Request
 
+from app.services.delete_study import DeleteStudy
 from app.services.find import Find
+from app.services.query_tags import QueryTags
 from app.services.readiness import Readiness
+from app.services.render import Render
 from app.services.retrieve import Retrieve
 from app.services.store_study import StoreStudy
+from app.services.transcode import Transcode
+from app.services.versions import Versions
 from app.settings import Settings
 from app.web.admission import Admission
+from app.web.public_address import origin_of
 
 
 class State(TypedDict):
@@ -19,7 +25,12 @@ class State(TypedDict):
     settings: Settings
     store: StoreStudy
     find: Find
+    query_tags: QueryTags
     retrieve: Retrieve
+    transcode: Transcode
+    delete: DeleteStudy
+    versions: Versions
+    render: Render
     readiness: Readiness
     admission: Admission
     registry: CollectorRegistry
@@ -29,16 +40,10 @@ class State(TypedDict):
 def base_url(request: Request[State]) -> str:
     """Return the DICOMweb base for URLs in answers, without a slash at its end.
 
-    The setting `public_url` wins. Else it is the address that the client called, but only if it names the port
-    it reached: some clients send `Host` without it.
+    The setting `public_url` wins. Else it is the address that the client called, as far as proxies that the
+    setting `trusted_proxies` names and the request itself tell.
     """
     settings = request.state["settings"]
     if settings.public_url is not None:
         return settings.public_url.rstrip("/")
-    server = request.scope.get("server") or (settings.host, settings.port)
-    host = request.headers.get("host", "")
-    default = 443 if request.url.scheme == "https" else 80
-    names_port = host.endswith(f":{server[1]}") or (server[1] == default and ":" not in host)
-    if not host or not names_port:
-        host = f"{server[0]}:{server[1]}"
-    return f"{request.url.scheme}://{host}/dicom-web"
+    return f"{origin_of(request, settings.trusted_networks)}/dicom-web"

@@ -1,138 +1,111 @@
-"""WADO-RS: instances as stored, and their metadata (PS3.18 §10.4)."""
+"""WADO-RS: the instances of a study or series, or one instance (PS3.18 §10.4.1.1.1)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.dicom.instance import BASE_URL_MARK
-from app.dicom.multipart import closing, new_boundary, part_header
-from app.dicom.uid import is_uid
-from app.errors import BadRequest, NotAcceptable, NotFound
-from app.services.retrieve import Located, Retrieve, Target
-from app.web.negotiation import DICOM_JSON, Accepted, Offer, accepted, choose
-from app.web.state import State, base_url
+from app.dicom.instance import ByteRange
+from app.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from app.errors import NotAcceptable, NotFound
+from app.services.retrieve import Located, Values
+from app.services.transcode import Transcoded
+from app.web.body import send_body, send_no_body
+from app.web.conditional import (
+    asks_conditionally,
+    caching,
+    is_known,
+    not_modified,
+    strong_etag,
+    weak_etag,
+)
+from app.web.instance_stream import InstanceStream
+from app.web.negotiation import Accepted, Offer, accepted, choose
+from app.web.packing import ZIP, Archive, Parts
+from app.web.single_part import send_value
+from app.web.state import State
+from app.web.transfer_syntaxes import AS_STORED, syntax_for, syntaxes_for, takes_any
+from app.web.wado_bulk import send_all_bulk
+from app.web.wado_target import OCTETS, form_of, target_of
 
-INSTANCE_OFFERS = (Offer("application/dicom", multipart=True), Offer("application/dicom"))
-MARK = f'"BulkDataURI":"{BASE_URL_MARK}'.encode()
-STREAMED_BYTES = 1024 * 1024  # an instance above this is sent in chunks, below in one piece
-JSON_CHUNK_BYTES = 64 * 1024
-
-
-def target_of(request: Request[State]) -> Target:
-    """Return what the path names. Raises BadRequest for what is no UID."""
-    path = request.path_params
-    for name in ("study", "series", "instance"):
-        if name in path and not is_uid(path[name]):
-            raise BadRequest(f"The {name} in the URL is no UID.")
-    return Target(path["study"], path.get("series"), path.get("instance"))
+DICOM = "application/dicom"
+OFFERS = (Offer(DICOM, multipart=True), Offer(ZIP), Offer(OCTETS, multipart=True))
+INSTANCE_OFFERS = (*OFFERS, Offer(DICOM))
+OK, PARTIAL = 200, 206
 
 
 async def retrieve_instances(request: Request[State]) -> Response:
     """Send the instances of a study or series, or one instance (PS3.18 §10.4.1.1.1)."""
     target = target_of(request)
     alternatives = accepted(request)
-    offers = INSTANCE_OFFERS if target.sop_instance_uid else INSTANCE_OFFERS[:1]
-    offer = choose(alternatives, offers)
-    alternatives = tuple(each for each in alternatives if each.covers(offer.media_type))
+    offer = choose(alternatives, INSTANCE_OFFERS if target.sop_instance_uid else OFFERS)
+    if offer.media_type == OCTETS:
+        return await send_all_bulk(request, target)
+    fitting = [each for each in alternatives if each.covers(offer.media_type)]
     retrieve = request.state["retrieve"]
-    found = retrieve.instances(target)
-    first = await _first_wanted(found, alternatives)
-    if not offer.multipart:
-        content_type = f"application/dicom; transfer-syntax={first.transfer_syntax_uid}"
-        return StreamingResponse(retrieve.stream(first), headers={"Content-Type": content_type})
-    boundary = new_boundary()
-    parts = _instance_parts(retrieve, first, found, boundary, alternatives)
-    return StreamingResponse(
-        parts, headers={"Content-Type": related("application/dicom", boundary)}
+    form = form_of(fitting, offer.media_type, str(offer.multipart))
+    if offer.media_type == DICOM and not offer.multipart:
+        located, _ = await retrieve.instance(target, ("version",))
+        return await _send_alone(request, located, fitting, form)
+    if asks_conditionally(request):
+        headers = caching(weak_etag(await retrieve.clock(target), form))
+        if is_known(request, headers["ETag"]):
+            return not_modified(headers)
+    found = await retrieve.instances(target)
+    # an archive is for keeping: as stored, unless a transfer syntax is named
+    unnamed = AS_STORED if offer.media_type == ZIP else EXPLICIT_VR_LITTLE_ENDIAN
+    syntaxes = syntaxes_for(fitting, found.syntaxes, unnamed=unnamed)
+    packing = Archive() if offer.media_type == ZIP else Parts()
+    headers = {**caching(weak_etag(found.clock, form)), "Content-Type": packing.content_type}
+    status = OK if syntaxes.keys() == found.syntaxes else PARTIAL
+    if request.method == "HEAD":
+        return send_no_body(headers, status=status)
+    transcode = request.state["transcode"]
+    stream = InstanceStream(
+        retrieve, transcode, found, packing, syntaxes=syntaxes, takes_any=takes_any(fitting)
     )
+    answer = await send_body(stream.chunks(), headers, status=status)
+    if not stream.missing:
+        return answer
+    if not stream.sent:
+        raise stream.refusal or NotFound("The object is not in the blob store.")
+    answer.status_code = PARTIAL  # what is missing right at the beginning can still be told
+    del answer.headers["ETag"]
+    return answer
 
 
-def related(media_type: str, boundary: str) -> str:
-    """Return the Content-Type of an answer in parts."""
-    return f'multipart/related; type="{media_type}"; boundary={boundary}'
-
-
-async def _first_wanted(found: AsyncIterator[Located], alternatives: Sequence[Accepted]) -> Located:
-    """Return the first instance that can be sent as asked. Raises NotFound, NotAcceptable."""
-    refusal: Exception = NotFound("There is no such study, series or instance.")
-    async for located in found:
+async def _send_alone(
+    request: Request[State], located: Located, alternatives: Sequence[Accepted], form: str
+) -> Response:
+    """Send one instance as the whole body."""
+    syntax = syntax_for(alternatives, located.transfer_syntax_uid)
+    headers = caching(weak_etag(located.version, form))
+    made = None
+    if syntax != located.transfer_syntax_uid:
+        if is_known(request, headers["ETag"]):
+            return not_modified(headers)
         try:
-            check_syntax(alternatives, located.transfer_syntax_uid)
-        except NotAcceptable as error:
-            refusal = error
-        else:
-            return located
-    raise refusal
-
-
-def check_syntax(alternatives: Sequence[Accepted], stored: str) -> None:
-    """Raise NotAcceptable where every alternative insists on a transfer syntax that is not stored."""
-    wanted = {alternative.transfer_syntax for alternative in alternatives}
-    if wanted & {None, "*", stored}:
-        return
-    raise NotAcceptable(
-        f"The instance is stored in {stored}; ask for it with transfer-syntax=* or without."
-    )
-
-
-async def _instance_parts(
-    retrieve: Retrieve,
-    first: Located,
-    others: AsyncIterator[Located],
-    boundary: str,
-    alternatives: Sequence[Accepted],
-) -> AsyncIterator[bytes]:
-    async for chunk in _instance_part(retrieve, first, boundary):
-        yield chunk
-    async for located in others:
-        try:
-            check_syntax(alternatives, located.transfer_syntax_uid)
+            made = await request.state["transcode"].instance(located, syntax)
         except NotAcceptable:
-            continue  # PS3.18 §10.4.3.3.1: what cannot be sent as asked is left out
-        async for chunk in _instance_part(retrieve, located, boundary):
+            if not takes_any(alternatives):
+                raise
+    if made is None:
+        whole = Values(
+            located, ((ByteRange(0, located.size),),), encapsulated=False, deflated=False
+        )
+        content_type = f"{DICOM}; transfer-syntax={located.transfer_syntax_uid}"
+        return await send_value(request, whole, content_type, strong_etag(located.version, form))
+    headers["Content-Type"] = f"{DICOM}; transfer-syntax={syntax}"
+    headers["Content-Length"] = str(made.located.size)
+    if request.method == "HEAD":
+        made.close()
+        return Response(headers=headers)
+    return StreamingResponse(_then_closed(made), headers=headers)
+
+
+async def _then_closed(made: Transcoded) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in made.chunks():
             yield chunk
-    yield closing(boundary)
-
-
-async def _instance_part(
-    retrieve: Retrieve, located: Located, boundary: str
-) -> AsyncIterator[bytes]:
-    syntax = located.transfer_syntax_uid
-    header = part_header(
-        boundary,
-        {
-            "Content-Type": f"application/dicom; transfer-syntax={syntax}",
-            "Content-Length": str(located.size),
-        },
-    )
-    if located.size <= STREAMED_BYTES:
-        yield header + await retrieve.bytes_of(located)
-        return
-    yield header
-    async for chunk in retrieve.stream(located):
-        yield chunk
-
-
-async def retrieve_metadata(request: Request[State]) -> Response:
-    """Send the metadata of a study, series or instance (PS3.18 §10.4.1.1.2)."""
-    target = target_of(request)
-    choose(accepted(request), DICOM_JSON)
-    objects = request.state["retrieve"].metadata(target)
-    base = f'"BulkDataURI":"{base_url(request)}'.encode()
-    async for first in objects:
-        body = _json_array(first, objects, base)
-        return StreamingResponse(body, headers={"Content-Type": "application/dicom+json"})
-    raise NotFound("There is no such study, series or instance.")
-
-
-async def _json_array(
-    first: bytes, others: AsyncIterator[bytes], base: bytes
-) -> AsyncIterator[bytes]:
-    waiting = bytearray(b"[" + first.replace(MARK, base))
-    async for each in others:
-        waiting += b"," + each.replace(MARK, base)
-        if len(waiting) >= JSON_CHUNK_BYTES:
-            yield bytes(waiting)
-            waiting.clear()
-    yield bytes(waiting) + b"]"
+    finally:
+        made.close()

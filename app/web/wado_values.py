@@ -1,33 +1,26 @@
-"""WADO-RS: frames and bulk data, as stored (PS3.18 §10.4.1.1.5 and §10.4.1.1.6)."""
+"""WADO-RS: frames and single bulk values (PS3.18 §10.4.1.1.5 and §10.4.1.1.6)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.dicom.multipart import closing, new_boundary, part_header
-from app.dicom.transfer_syntax import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    aliases_of,
-    media_type_of,
-)
 from app.errors import BadRequest
-from app.services.retrieve import Retrieve, Values
-from app.web.negotiation import Accepted, Offer, accepted, choose
+from app.services.read_ahead import read_ahead
+from app.services.retrieve import WHOLE_BYTES, Retrieve, Target, Values
+from app.web.byte_range import content_range
+from app.web.conditional import caching, is_known, not_modified, strong_etag, weak_etag
+from app.web.made_values import send_made
+from app.web.negotiation import accepted
+from app.web.rendered_document import DOCUMENT_TYPES, document_type
+from app.web.single_part import OK, PARTIAL, cut_to, one_range, send_value
 from app.web.state import State, base_url
-from app.web.wado import check_syntax, related, target_of
+from app.web.transfer_syntaxes import Form, form_for, make_values
+from app.web.wado_target import OCTETS, form_of, related, target_of
 
-OCTETS = "application/octet-stream"
-_SAME_VALUES = frozenset(
-    {
-        IMPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_LITTLE_ENDIAN,
-        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    }
-)
+DOCUMENT = "00420011"
 
 
 async def retrieve_frames(request: Request[State]) -> Response:
@@ -35,14 +28,29 @@ async def retrieve_frames(request: Request[State]) -> Response:
     target = target_of(request)
     numbers = _frame_numbers(request.path_params["frames"])
     values = await request.state["retrieve"].frames(target, numbers)
-    return await _send(request, values)
+    frames = f"{base_url(request)}{values.located.path}/frames"
+    return await _send(request, values, [f"{frames}/{number}" for number in numbers])
 
 
 async def retrieve_bulk(request: Request[State]) -> Response:
     """Send the value that a BulkDataURI of the metadata names (PS3.18 §10.4.1.1.5)."""
     target = target_of(request)
-    values = await request.state["retrieve"].bulk(target, request.path_params["path"])
-    return await _send(request, values)
+    path = request.path_params["path"].upper()
+    values = await request.state["retrieve"].bulk(target, path)
+    location = f"{base_url(request)}{values.located.path}/bulkdata/{path}"
+    locations = [location] * len(values.stretches)
+    if path == DOCUMENT:
+        return await _send(request, values, locations, await _document_type(request, target))
+    return await _send(request, values, locations)
+
+
+async def _document_type(request: Request[State], target: Target) -> str | None:
+    """Return the media type of an encapsulated document, if the client names it."""
+    named = {each.media_type for each in accepted(request) if each.quality} & DOCUMENT_TYPES
+    if not named:
+        return None
+    media_type = document_type(await request.state["render"].subject(target))
+    return media_type if media_type in named else None
 
 
 def _frame_numbers(text: str) -> list[int]:
@@ -52,61 +60,89 @@ def _frame_numbers(text: str) -> list[int]:
         raise BadRequest("Frames are a list of numbers such as 1,2,3.") from exc
 
 
-async def _send(request: Request[State], values: Values) -> Response:
-    """Send values as parts, or one value alone to whom does not take parts."""
-    syntax = _syntax_of_values(values.located.transfer_syntax_uid)
+async def _send(
+    request: Request[State],
+    values: Values,
+    locations: Sequence[str],
+    media_type: str | None = None,
+) -> Response:
+    """Send values as parts, or one value alone to whom does not take parts.
+
+    `media_type` is another name of octets that the client knows for them.
+    """
     alternatives = [
-        replace(each, transfer_syntax=_syntax_of_values(each.transfer_syntax))
-        if each.transfer_syntax is not None
-        else each
+        replace(each, media_type=OCTETS) if each.media_type == media_type else each
         for each in accepted(request)
     ]
-    media_type = media_type_of(syntax) if values.encapsulated else OCTETS
-    offer = _offer(alternatives, media_type, syntax, encapsulated=values.encapsulated)
-    part_type = f"{media_type}; transfer-syntax={syntax}"
-    retrieve = request.state["retrieve"]
-    if not offer.multipart and len(values.stretches) == 1:
-        headers = {"Content-Type": part_type, "Content-Length": str(values.lengths[0])}
-        return StreamingResponse(_alone(retrieve, values), headers=headers)
+    alone = len(values.stretches) == 1 or bool(values.path)
+    ranged = alone and "range" in request.headers
+    form = form_for(alternatives, values, alone=alone, ranged=ranged)
+    if media_type is not None:
+        form = replace(form, media_type=media_type)
+    shape = form_of(alternatives, form.content_type, str(form.multipart), *locations)
+    version = values.located.version
+    if not form.multipart and not form.made:
+        return await send_value(request, values, form.content_type, strong_etag(version, shape))
+    headers = caching(weak_etag(version, shape))
+    if is_known(request, headers["ETag"]):
+        return not_modified(headers)
+    if form.made:
+        made = await make_values(request.state["transcode"], values, form)
+        return send_made(request, made, form, locations, headers)
+    return await _send_parts(request, values, form, locations, headers, ranged=ranged)
+
+
+async def _send_parts(
+    request: Request[State],
+    values: Values,
+    form: Form,
+    locations: Sequence[str],
+    headers: dict[str, str],
+    *,
+    ranged: bool,
+) -> Response:
+    """Send each value in a part, or a range of the only one where `ranged` asks for that."""
+    status, ranges = OK, {}
+    if ranged and (part := one_range(request, values)) is not None:
+        # no range of the parts, which would mean nothing: of the value, to clients that take parts only
+        (length,) = values.lengths
+        status, ranges = PARTIAL, {"Content-Range": content_range(part, length)}
+        values = cut_to(values, part)
+        del headers["ETag"]
     boundary = new_boundary()
-    location = f"{base_url(request)}{request.url.path.removeprefix('/dicom-web')}"
-    parts = _parts(
-        retrieve, values, boundary, {"Content-Type": part_type, "Content-Location": location}
-    )
-    return StreamingResponse(parts, headers={"Content-Type": related(media_type, boundary)})
+    headers["Content-Type"] = related(form.media_type, boundary)
+    heads = [
+        part_header(boundary, {**_part_headers(form.content_type, length, location), **ranges})
+        for length, location in zip(values.lengths, locations, strict=True)
+    ]
+    end = closing(boundary)
+    length = sum(map(len, heads)) + sum(values.lengths) + len(end)
+    headers["Content-Length"] = str(length)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    retrieve = request.state["retrieve"]
+    if length <= WHOLE_BYTES:
+        found = await retrieve.read_values(values)
+        pieces = [piece for pair in zip(heads, found, strict=True) for piece in pair]
+        return Response(b"".join([*pieces, end]), status, headers=headers)
+    body = read_ahead(_body(retrieve, values, heads, end))
+    return StreamingResponse(body, status, headers=headers)
 
 
-def _syntax_of_values(syntax: str) -> str:
-    """Return the transfer syntax of a value by itself: three differ only in the data set around it."""
-    return EXPLICIT_VR_LITTLE_ENDIAN if syntax in _SAME_VALUES else syntax
+def _part_headers(content_type: str, length: int, location: str) -> dict[str, str]:
+    return {
+        "Content-Type": content_type,
+        "Content-Length": str(length),
+        "Content-Location": location,
+    }
 
 
-def _offer(
-    alternatives: Sequence[Accepted], media_type: str, syntax: str, *, encapsulated: bool
-) -> Offer:
-    """Return how to send values; compressed frames only to whom takes them compressed."""
-    check_syntax(alternatives, syntax)
-    fitting = [a for a in alternatives if a.transfer_syntax in (None, "*", syntax)]
-    names = aliases_of(media_type)
-    offers = [Offer(media_type, multipart=True, aliases=names), Offer(media_type, aliases=names)]
-    if encapsulated and any(a.transfer_syntax in ("*", syntax) for a in fitting):
-        # octet-stream with transfer-syntax=* asks for frames as stored, whatever they are (OHIF)
-        offers = [Offer(media_type, multipart=True, aliases=(*names, OCTETS)), *offers[1:]]
-    return choose(fitting, offers)
-
-
-async def _alone(retrieve: Retrieve, values: Values) -> AsyncIterator[bytes]:
+async def _body(
+    retrieve: Retrieve, values: Values, heads: Sequence[bytes], end: bytes
+) -> AsyncGenerator[bytes, None]:
+    following = iter(heads)
     async for chunks in retrieve.contents(values):
+        yield next(following)
         async for chunk in chunks:
             yield chunk
-
-
-async def _parts(
-    retrieve: Retrieve, values: Values, boundary: str, headers: dict[str, str]
-) -> AsyncIterator[bytes]:
-    lengths = iter(values.lengths)
-    async for chunks in retrieve.contents(values):
-        yield part_header(boundary, {**headers, "Content-Length": str(next(lengths))})
-        async for chunk in chunks:
-            yield chunk
-    yield closing(boundary)
+    yield end

@@ -59,6 +59,18 @@ async def test_ranges_are_read_in_the_order_asked(blobs: BlobStore) -> None:
     assert b"".join(part) == b"2345"
 
 
+async def test_many_objects_are_read_whole_and_one_that_is_missing_is_none(
+    blobs: BlobStore,
+) -> None:
+    data = {f"1/2/{number}/a.dcm": os.urandom(number * 1000) for number in range(20)}
+    await blobs.put([Upload(spooled(blobs, each), key) for key, each in data.items()])
+
+    found = await blobs.read_whole([*data, "1/2/99/a.dcm"])
+
+    assert found == [*data.values(), None]
+    assert await blobs.read_whole([]) == []
+
+
 async def test_what_is_not_there_is_not_found(blobs: BlobStore) -> None:
     with pytest.raises(NotFound):
         await blobs.read("1/2/3/none.dcm", [ByteRange(0, 1)])

@@ -99,7 +99,8 @@ async def test_a_committed_study_is_read_and_searched_at_once(
     found = await store.read("ImagingStudy", study["id"])
     assert found.version == 1
     assert found.resource is not None
-    assert study.items() <= found.resource.items()
+    assert {**study, "meta": None}.items() <= {**found.resource, "meta": None}.items()
+    assert found.resource["meta"]["source"].startswith(study["meta"]["source"])
     assert await store.find_patient(key) == study["subject"]["reference"]
 
 
@@ -281,3 +282,25 @@ async def test_an_endpoint_is_made_once_by_many(store: HapiStore) -> None:
     await asyncio.gather(*(store.ensure_endpoint(endpoint) for _ in range(4)))
 
     assert (await store.read("Endpoint", endpoint["id"])).version == 1
+
+
+async def test_a_study_is_deleted_at_the_version_that_was_read_and_at_no_other(
+    store: HapiStore,
+) -> None:
+    """HAPI ignores If-Match of a DELETE; the version in the URL is what guards it."""
+    uid, key = new_study_uid(), new_key()
+    study = await commit_new(store, uid, key)
+    more = study_of(uid, study["subject"]["reference"], previous=study, numbers=range(5, 6))
+    result = await store.commit(study_transaction(more, 1, None))
+    (current,) = result.versions.values()
+
+    with pytest.raises(VersionConflict):
+        await store.delete("ImagingStudy", study["id"], 1)
+    assert (await store.read("ImagingStudy", study["id"])).version == current
+    await store.delete("ImagingStudy", study["id"], current)
+
+    gone = await store.read("ImagingStudy", study["id"])
+    assert gone.resource is None
+    assert gone.version > current
+    again = await store.commit(study_transaction(study, gone.version, None))
+    assert again.versions[f"ImagingStudy/{study['id']}"] > gone.version

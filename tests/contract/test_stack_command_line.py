@@ -53,7 +53,7 @@ def test_stack_is_brought_up_shown_used_and_taken_down(shell: Shell) -> None:
 
     up = shell(
         "up", "--detach", "--port", port, "--elasticsearch-port", elasticsearch,
-        "--fhir-port", fhir,
+        "--fhir-port", fhir, "--viewer",
     )  # fmt: skip
 
     assert up.returncode == 0, up.stdout + up.stderr
@@ -61,7 +61,9 @@ def test_stack_is_brought_up_shown_used_and_taken_down(shell: Shell) -> None:
     assert status["dicomweb"] == f"http://127.0.0.1:{port}/dicom-web"
     assert status["elasticsearch"] == f"http://127.0.0.1:{elasticsearch}"
     assert status["fhir"] == f"http://127.0.0.1:{fhir}/fhir"
-    assert status["viewer"] is None
+    assert status["viewer"] == f"http://127.0.0.1:{port}/viewer/"
+    assert status["viewer"] in up.stdout
+    assert "<title>OHIF Viewer</title>" in httpx.get(status["viewer"], trust_env=False).text
     assert set(status["state"].values()) == {"ready"}
     assert all(psutil.pid_exists(pid) for pid in status["pids"].values())
     assert all(Path(log).stat().st_size for log in status["logs"].values())

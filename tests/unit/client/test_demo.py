@@ -135,7 +135,7 @@ def test_agreement_is_shown_with_commands_to_try_next(both: TwoSides) -> None:
     assert "✗" not in printed
     assert printed.count("✓") == len(both.studies())
     assert "4 files were sent to be refused, and were:" in printed
-    assert "rtstruct.dcm: C000" in printed
+    assert "zipMR.gz: C000" in printed
     for part in ("/studies?PatientID=98890234'", "%7Curn:oid:1.", "-o instance.dcm 'http"):
         assert part in printed
 

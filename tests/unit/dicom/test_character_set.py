@@ -99,6 +99,20 @@ def test_undeclared_text_is_taken_for_what_senders_mean(raw: bytes, text: str) -
 
 
 @pytest.mark.parametrize(
+    ("term", "codec", "text"),
+    [("ISO 2022 IR 149", "euc_kr", "홍^길동"), ("ISO 2022 IR 58", "gb2312", "张^小东")],
+)
+def test_text_without_its_escape_sequence_is_understood_and_found(
+    term: str, codec: str, text: str
+) -> None:
+    """Not as the standard has it, but as Korean and Chinese modalities send it."""
+    decoded, complaint = character_set((None, term))[0].decode(text.encode(codec))
+
+    assert decoded == text
+    assert complaint is not None
+
+
+@pytest.mark.parametrize(
     ("terms", "raw"),
     [
         (("ISO_IR 192",), b"\xff\xfe"),

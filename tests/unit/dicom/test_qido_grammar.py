@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from app.dicom.attribute_matching import (
     AllOf,
     AnyOf,
+    Either,
     Empty,
+    Fuzzy,
     Matching,
-    Numbers,
-    Times,
     Universal,
     Wildcard,
-    Words,
 )
 from app.dicom.qido_grammar import Level, Query, Scope, parse_query, scope_keys
+from app.dicom.range_matching import DateAndTime, Numbers, Times
 from app.errors import BadQuery
 from app.limits import Limits
 
@@ -78,10 +78,10 @@ def test_file_meta_attribute_is_refused() -> None:
 
 
 def test_other_parameters_are_ignored_with_a_warning() -> None:
-    query = parse(("orderBy", "StudyDate"), ("_dc", "1"), ("accept", "application/json"))
+    query = parse(("unheardOf", "StudyDate"), ("_dc", "1"), ("accept", "application/json"))
 
     assert query.keys == ()
-    assert [("orderBy" in warning, "_dc" in warning) for warning in query.warnings] == [
+    assert [("unheardOf" in warning, "_dc" in warning) for warning in query.warnings] == [
         (True, False),
         (False, True),
     ]
@@ -158,6 +158,17 @@ def test_value_that_is_not_valid_is_refused_by_name_not_value(name: str, value: 
             "20200101100000+0200-20200101110000+0200",
             Times("20200101080000000000", "20200101090000999999", utc=True),
         ),
+        # a plus that was not percent-encoded arrives as a space
+        (
+            "AcquisitionDateTime",
+            "20200101100000 0200-20200101110000 0200",
+            Times("20200101080000000000", "20200101090000999999", utc=True),
+        ),
+        (
+            "AcquisitionDateTime",
+            "20200101 - 20200102",
+            Times("20200101" + "0" * 12, "20200102235959999999"),
+        ),
         (
             "AcquisitionDateTime",
             "20200101100000-0500-",
@@ -168,11 +179,18 @@ def test_value_that_is_not_valid_is_refused_by_name_not_value(name: str, value: 
         ("SliceThickness", "1-2", Numbers(1, 2)),
         ("SliceThickness", "-2--1", Numbers(-2, -1)),
         ("SliceThickness", "1e1-", Numbers(10, None)),
+        ("SliceThickness", "-5-", Numbers(-5, None)),
+        ("SliceThickness", "-5-5", Numbers(-5, 5)),
+        # up to five; a plus in a URL arrives as a space
+        ("SliceThickness", "-+5", Numbers(None, 5)),
+        ("SliceThickness", "- 5", Numbers(None, 5)),
+        ("SliceThickness", "--5", Numbers(None, -5)),
         ("Rows", "512", Numbers(512, 512)),
         ("StudyInstanceUID", "1.2,1.3", AnyOf(("1.2", "1.3"))),
         ("StudyInstanceUID", "1.2\\1.3\\1.2", AnyOf(("1.2", "1.3"))),
         ("Modality", "CT,MR", AnyOf(("CT", "MR"))),
         ("ModalitiesInStudy", "CT\\MR", AnyOf(("CT", "MR"))),
+        ("ModalitiesInStudy", "CT\\MR,PT", AnyOf(("CT", "MR", "PT"))),
         ("StudyDescription", "a,b", AnyOf(("a,b",))),
         ("PatientName", "Doe*", Wildcard("Doe*")),
         ("PatientID", "A?", Wildcard("A?")),
@@ -197,14 +215,103 @@ def test_two_quotes_ask_for_an_empty_value_only_where_turned_on() -> None:
 
 
 def test_multiple_values_have_to_be_there_all_where_turned_on() -> None:
-    assert matching("ModalitiesInStudy", "CT\\PT", "multiplevaluematching") == AllOf(("CT", "PT"))
+    both = AllOf((AnyOf(("CT",)), AnyOf(("PT",))))
+    assert matching("ModalitiesInStudy", "CT\\PT", "multiplevaluematching") == both
     with pytest.raises(BadQuery):
         matching("ModalitiesInStudy", "CT\\P*", "multiplevaluematching")
 
 
-def test_fuzzy_matching_takes_person_names_word_by_word() -> None:
-    assert matching("PatientName", "Doe^J*", "fuzzymatching") == Words(("Doe", "J"))
+def test_list_of_values_asks_for_one_of_them_where_not_turned_on() -> None:
+    """PS3.4 §C.2.2.2.8 leaves the meaning open; it is that of a list of UIDs."""
+    assert matching("PatientID", "P1\\P2") == AnyOf(("P1", "P2"))
+    assert matching("PatientName", "A^B\\C") == AnyOf(("A^B", "C"))
+    assert matching("ImageComments", "back\\slash") == AnyOf(("back\\slash",))  # LT has one value
+
+
+def test_fuzzy_matching_widens_what_a_name_matches_literally() -> None:
+    assert matching("PatientName", "Doe^J*", "fuzzymatching") == Fuzzy("Doe^J*", Wildcard("Doe^J*"))
+    assert matching("PatientName", "Doe", "fuzzymatching") == Fuzzy("Doe", AnyOf(("Doe",)))
     assert matching("PatientID", "Doe*", "fuzzymatching") == Wildcard("Doe*")
+    several = matching("OtherPatientNames", "A\\B", "fuzzymatching", "multiplevaluematching")
+    assert several == AllOf((Fuzzy("A", AnyOf(("A",))), Fuzzy("B", AnyOf(("B",)))))
+
+
+@pytest.mark.parametrize("value", ["^", "=", "^^=^", "*", " "])
+def test_name_without_a_word_matches_whatever_there_is(value: str) -> None:
+    assert matching("PatientName", value, "fuzzymatching") == Universal()
+
+
+def test_ranges_of_a_date_and_its_time_are_one_range() -> None:
+    """PS3.4 §C.2.2.2.5.4: the note's example."""
+    date, time = parse(("StudyDate", "20060705-20060707"), ("StudyTime", "1000-1800")).keys
+
+    assert date.path == ("00080020",)
+    assert date.matching == DateAndTime(
+        "00080030", ("20060705", "100000000000"), ("20060707", "180059999999")
+    )
+    assert (time.path, time.matching) == (("00080030",), Universal())
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "expected"),
+    [
+        ("20060705-", "1000-", DateAndTime("00080030", ("20060705", "100000000000"), None)),
+        ("-20060705", "-10", DateAndTime("00080030", None, ("20060705", "105959999999"))),
+        # from one evening to the next morning
+        (
+            "20060705-20060706",
+            "22-06",
+            DateAndTime("00080030", ("20060705", "220000000000"), ("20060706", "065959999999")),
+        ),
+    ],
+)
+def test_combined_range_may_be_open_and_may_cross_midnight(
+    date: str, time: str, expected: DateAndTime
+) -> None:
+    first, _ = parse(("StudyTime", time), ("StudyDate", date)).keys[::-1]
+
+    assert first.matching == expected
+
+
+@pytest.mark.parametrize(
+    ("date", "time"),
+    [("20060705", "1000-1800"), ("20060705-20060707", "1000"), ("20060705-", "1000-1800")],
+)
+def test_date_and_time_of_different_forms_are_matched_each_by_itself(date: str, time: str) -> None:
+    keys = parse(("StudyDate", date), ("StudyTime", time)).keys
+
+    assert all(isinstance(key.matching, Times) for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("date", "time"),
+    [("20060707-20060705", "10-18"), ("20060705-20060705", "18-10"), ("20060732-", "10-")],
+)
+def test_combined_range_that_is_not_valid_is_refused(date: str, time: str) -> None:
+    with pytest.raises(BadQuery, match="00080020"):
+        parse(("StudyDate", date), ("StudyTime", time))
+
+
+def test_date_and_time_in_one_item_are_one_range() -> None:
+    start = "ScheduledProcedureStepSequence.ScheduledProcedureStepStart"
+    date, _ = parse((f"{start}Date", "20240101-20240102"), (f"{start}Time", "08-12")).keys
+
+    assert date.path == ("00400100", "00400002")
+    assert isinstance(date.matching, DateAndTime)
+    assert date.matching.time == "00400003"
+
+
+def test_value_of_unknown_vr_is_read_in_each_way_it_allows() -> None:
+    found = matching("00109999", "20200101-20201231")
+
+    assert isinstance(found, Either)
+    assert dict(found.readings) == {
+        "LO": AnyOf(("20200101-20201231",)),
+        "PN": AnyOf(("20200101-20201231",)),
+        "DS": Numbers(20200101, 20201231),
+        "DA": Times("20200101", "20201231"),
+        "DT": Times("20200101" + "0" * 12, "20201231235959999999"),
+    }
 
 
 def test_private_attribute_is_named_by_its_creator_not_by_its_block() -> None:

@@ -33,6 +33,7 @@ def test_a_new_study_has_what_the_mapping_says(merge: Merge) -> None:
 
     assert study == {
         "resourceType": "ImagingStudy",
+        "meta": {"source": "urn:coregister"},
         "id": study["id"],
         "identifier": [
             {

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from app.dicom.instance import BASE_URL_MARK
 from app.dicom.qido_grammar import Level, Scope, parse_query
-from app.index.hits import answer
+from app.index.hits import answer, columns_of_rows, levels_above
+from app.index.levels import COMPUTED
 from app.index.packing import pack_json
 from app.limits import Limits
 
@@ -129,7 +132,70 @@ def test_private_attribute_comes_with_what_reserves_its_block() -> None:
 def test_all_fields_are_everything_that_the_document_has() -> None:
     found = row(Level.INSTANCE, ("includefield", "all"))
 
-    assert ATTRIBUTES.keys() <= found.keys()
+    assert ATTRIBUTES.keys() - COMPUTED.keys() <= found.keys()
+
+
+def test_counts_of_an_object_mean_nothing_below_the_level_that_is_counted() -> None:
+    """An object may carry (0020,1208) as its sender saw it; only the study's document knows."""
+    found = row(Level.INSTANCE, ("includefield", "all"))
+
+    assert not COMPUTED.keys() & found.keys()
+
+
+def test_counts_of_the_levels_above_come_from_their_documents() -> None:
+    study = {"0020000D": element("UI", "1.2"), "00201208": element("IS", 7), "00081030": {}}
+    series = {"0020000E": element("UI", "1.2.3"), "00201209": element("IS", 3)}
+    above = {
+        Level.STUDY: [{"metadata": pack_json(study)}] * 2,
+        Level.SERIES: [{"metadata": pack_json(series)}] * 2,
+    }
+    query = parse_query(Level.INSTANCE, Scope(), [], Limits())
+
+    assert levels_above(query) == (Level.SERIES, Level.STUDY)
+    for found in answer(query, [SOURCE, SOURCE], above):
+        assert found["00201208"] == element("IS", 7)
+        assert found["00201209"] == element("IS", 3)
+        assert found["00081030"] == element("LO", "Thorax")  # of the object that matched
+
+
+def test_row_whose_study_was_deleted_meanwhile_has_no_counts() -> None:
+    query = parse_query(Level.SERIES, Scope(), [], Limits())
+
+    (found,) = answer(query, [SOURCE], {Level.STUDY: [None]})
+
+    assert "00201208" not in found
+
+
+@pytest.mark.parametrize(
+    ("level", "scope", "include", "levels"),
+    [
+        (Level.STUDY, Scope(), "all", ()),
+        (Level.SERIES, Scope(), "", (Level.STUDY,)),
+        (Level.SERIES, Scope("1.2"), "", ()),
+        (Level.SERIES, Scope("1.2"), "ModalitiesInStudy", (Level.STUDY,)),
+        (Level.INSTANCE, Scope("1.2"), "", (Level.SERIES,)),
+        (Level.INSTANCE, Scope("1.2", "1.2.3"), "", ()),
+        (Level.INSTANCE, Scope("1.2", "1.2.3"), "all", (Level.SERIES, Level.STUDY)),
+    ],
+)
+def test_only_the_documents_that_rows_need_are_fetched(
+    level: Level, scope: Scope, include: str, levels: tuple[Level, ...]
+) -> None:
+    query = parse_query(level, scope, [("includefield", include)], Limits())
+
+    assert levels_above(query) == levels
+
+
+def test_columns_are_what_rows_have() -> None:
+    """PS3.18 §10.6.3: of each level the columns of a table are known before the rows."""
+    for level in Level:
+        query = parse_query(level, Scope(), [("includefield", "00400275.00321060")], Limits())
+        columns = columns_of_rows(query)
+        assert columns is not None
+        assert columns == sorted(columns)
+        assert {path[0] for path in columns} >= row(level).keys()
+    every = parse_query(Level.STUDY, Scope(), [("includefield", "all")], Limits())
+    assert columns_of_rows(every) is None
 
 
 def test_attribute_of_a_lower_level_is_left_out_silently() -> None:

@@ -5,7 +5,9 @@ import pytest
 from app.dicom.qido_grammar import Level
 from app.index.levels import COMPUTED, level_of, returned, returned_empty, tags_of
 from app.index.mappings import index_mappings
-from app.index.query import INDEX, JOINED_MOST, WINDOW
+from app.index.paging import WINDOW
+from app.index.query import JOINED_MOST
+from app.index.steps import INDEX
 
 
 @pytest.mark.parametrize(

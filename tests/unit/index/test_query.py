@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from app.dicom.qido_grammar import Level, Query, Scope, parse_query
 from app.errors import BadQuery
-from app.index.query import PAGE, WINDOW, Found, Request, SearchPlan, plan
+from app.index.query import PAGE, SearchPlan, plan
+from app.index.steps import Found, Request
 from app.limits import Limits
 
 LIMITS = Limits()
-NONE_LEFT_OUT = {"hits": {"total": {"value": 0}, "hits": []}}
 
 
 def query(level: Level, *parameters: tuple[str, str], scope: Scope | None = None) -> Query:
@@ -38,6 +38,12 @@ def uids(*names: str, more: bool = False) -> dict[str, Any]:
     return {"aggregations": {"uids": {"buckets": buckets, "after_key": {"uid": names[-1]}}}}
 
 
+def lacks(**counts: int) -> dict[str, Any]:
+    """Return a response to the question what the index lacks."""
+    buckets = {name: {"doc_count": count} for name, count in counts.items()}
+    return {"aggregations": {"left_out": {"buckets": buckets}}}
+
+
 def page(total: int, count: int) -> dict[str, Any]:
     """Return a response with hits."""
     hits = [{"_source": {"number": n}, "sort": [f"{n:06d}"]} for n in range(count)]
@@ -56,8 +62,10 @@ def test_keys_of_the_level_and_above_take_one_request() -> None:
 
     assert only.index == "series"
     assert only.body["track_total_hits"] is True
-    assert "00100010=doe*" in text(only.body)
-    assert answer == Found(3, ({"number": 0}, {"number": 1}), ())
+    assert "00100010^doe*" in text(only.body)
+    assert answer.total == 3
+    assert answer.sources == ({"number": 0}, {"number": 1})
+    assert answer.warnings == ()
 
 
 def test_counts_of_a_study_are_matched_among_studies() -> None:
@@ -85,13 +93,14 @@ def test_study_by_series_attribute_asks_the_series_first() -> None:
 def test_study_by_any_other_attribute_asks_the_instances_first() -> None:
     searching = plan(query(Level.STUDY, ("SliceThickness", "1")), LIMITS)
 
-    left_out = request(searching.first())
-    instances = request(searching.next(NONE_LEFT_OUT))
-    studies = request(searching.next(uids("1.2")))
+    instances = request(searching.first())
+    studies = request(searching.next(uids("1.2"), lacks(**{"00180050": 0})))
 
-    assert "not_indexed" in text(left_out.body)
     assert instances.index == "instances"
+    assert "not_indexed" in text(instances.beside or {})
     assert studies.index == "studies"
+    assert studies.beside is None
+    assert found(searching.next(page(1, 1))).warnings == ()
 
 
 def test_nothing_below_means_nothing_found_without_asking_further() -> None:
@@ -134,17 +143,56 @@ def test_instances_by_a_count_of_their_study_ask_the_studies_first() -> None:
     assert "study_instance_uid" in text(instances.body)
 
 
-def test_values_that_were_not_indexed_are_warned_of() -> None:
-    searching = plan(query(Level.INSTANCE, ("ContentSequence.TextValue", "x*")), LIMITS)
+def test_values_that_were_not_indexed_are_warned_of_by_attribute() -> None:
+    asked = [("ContentSequence.TextValue", "x*"), ("SliceThickness", "1"), ("Modality", "SR")]
+    searching = plan(query(Level.INSTANCE, *asked), LIMITS)
 
-    asked = request(searching.first())
-    searching.next({"hits": {"total": {"value": 1}, "hits": []}})
-    answer = found(searching.next(page(0, 0)))
+    only = request(searching.first())
+    counts = lacks(**{"0040A730.0040A160": 3, "00180050": 0})
+    answer = found(searching.next(page(0, 0), counts))
 
-    assert {"0040A730", "0040A730.0040A160"} == set(
-        asked.body["query"]["bool"]["filter"][0]["terms"]["not_indexed"]
+    assert only.beside is not None
+    assert set(only.beside["aggs"]["left_out"]["filters"]["filters"]) == {
+        "0040A730.0040A160",
+        "00180050",
+    }
+    (warning,) = answer.warnings
+    assert "0040A730.0040A160" in warning
+    assert "3 instances" in warning
+
+
+def test_sequence_whose_items_were_too_many_is_warned_of_where_it_matters() -> None:
+    sequence, one, other = "PerFrameFunctionalGroupsSequence", "00209057", "00209153"
+    single = request(plan(query(Level.INSTANCE, (f"{sequence}.{one}", "1")), LIMITS).first())
+    searching = plan(
+        query(Level.INSTANCE, (f"{sequence}.{one}", "1"), (f"{sequence}.{other}", "2")), LIMITS
     )
-    assert len(answer.warnings) == 1
+    both = request(searching.first())
+    names = {f"52009230.{one}": 0, f"52009230.{other}": 0, "52009230+": 2}
+    answer = found(searching.next(page(0, 0), lacks(**names)))
+
+    assert "52009230+" not in text(single.beside or {})
+    assert "52009230+" in text(both.beside or {})
+    (warning,) = answer.warnings
+    assert "items of 52009230" in warning
+
+
+def test_what_the_index_lacks_is_asked_within_the_study_of_the_url() -> None:
+    scope = Scope("1.2")
+    only = request(
+        plan(query(Level.INSTANCE, ("SliceThickness", "1"), scope=scope), LIMITS).first()
+    )
+
+    assert "0020000D=1.2" in text(only.beside or {})
+
+
+def test_short_values_of_a_study_need_no_further_question() -> None:
+    keys = [("PatientName", "Doe*"), ("StudyDate", "20200101-"), ("StudyInstanceUID", "1.2")]
+    only = request(plan(query(Level.STUDY, *keys), LIMITS).first())
+    long = request(plan(query(Level.STUDY, ("PatientComments", "x")), LIMITS).first())
+
+    assert only.beside is None
+    assert long.beside is not None
 
 
 def test_scope_of_the_url_is_a_condition_of_every_request() -> None:
@@ -166,47 +214,6 @@ def test_order_is_total_and_the_page_is_what_was_asked_for() -> None:
 
     assert only.body["sort"] == [{"order": "asc"}]
     assert (only.body["from"], only.body["size"]) == (30, 7)
-
-
-def test_page_beyond_the_window_goes_on_behind_its_last_document() -> None:
-    asked = query(Level.STUDY, ("limit", "5"), ("offset", str(2 * WINDOW + 50)), ("PatientID", "P"))
-    searching = plan(asked, LIMITS)
-
-    first = request(searching.first())
-    second = request(searching.next(page(2 * WINDOW + 60, 1)))
-    third = request(searching.next(page(0, 1)))
-    answer = found(searching.next(page(0, 5)))
-
-    assert (first.body["from"], first.body["size"]) == (WINDOW - 1, 1)
-    assert (second.body["from"], second.body["size"]) == (WINDOW - 1, 1)
-    assert {"range": {"order": {"gt": "000000"}}} in second.body["query"]["bool"]["filter"]
-    assert (third.body["from"], third.body["size"]) == (50, 5)
-    assert "00100020=P" in text(third.body)
-    assert answer.total == 2 * WINDOW + 60
-    assert len(answer.sources) == 5
-
-
-def test_offset_beyond_the_last_match_ends_at_once() -> None:
-    searching = plan(query(Level.STUDY, ("offset", "9" * 15)), LIMITS)
-    searching.first()
-
-    assert found(searching.next(page(12, 0))) == Found(12, ())
-
-
-@given(st.integers(0, 3 * WINDOW), st.integers(0, 5_000))
-def test_no_request_reaches_beyond_the_window(offset: int, limit: int) -> None:
-    """Whatever page is asked for: the documents passed over and those fetched are exactly right."""
-    asked = query(Level.STUDY, ("limit", str(limit)), ("offset", str(offset)))
-    searching = plan(asked, LIMITS)
-    step: Request | Found = searching.first()
-    passed = 0
-    while isinstance(step, Request):
-        start, size = step.body["from"], step.body["size"]
-        assert start + size <= WINDOW
-        last = step.body["_source"] is not False
-        assert not last or (passed + start, size) == (offset, limit)
-        passed += 0 if last else start + 1
-        step = searching.next(page(10**6, min(size, 1)))
 
 
 KEYS = st.lists(
@@ -233,7 +240,8 @@ def run(searching: SearchPlan) -> Found:
     step = searching.first()
     while isinstance(step, Request):
         response = uids("1.2") if "aggs" in step.body else page(1, min(1, step.body["size"]))
-        step = searching.next(response)
+        names = step.beside["aggs"]["left_out"]["filters"]["filters"] if step.beside else ()
+        step = searching.next(response, lacks(**dict.fromkeys(names, 0)) if names else None)
     return step
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.index.tokens import indexed_values
+from app.index.tokens import NOT_NAMED, PATHS_NAMED, indexed_values
 from app.limits import Limits
 
 LIMITS = Limits()
@@ -96,6 +96,7 @@ def test_each_of_several_items_is_listed_with_what_is_around_and_within() -> Non
     first, second, third, fourth = (set(item) for item in values.items)
     assert first == {
         "@00400275",
+        "@00400275@0",
         "00400275.00400009",
         "00400275.00400009=A",
         "00400275.00400008",
@@ -103,8 +104,14 @@ def test_each_of_several_items_is_listed_with_what_is_around_and_within() -> Non
         "00400275.00400008.00080100=I",
         "00400275.00400008.00080100=J",
     }
-    assert second == {"@00400275"}
-    assert {"@00400275.00400008", "00400275.00400009=A", "00400275.00400008.00080100=I"} <= third
+    assert second == {"@00400275", "@00400275@1"}
+    assert {
+        "@00400275.00400008",
+        "@00400275.00400008@0",
+        "@00400275@0",
+        "00400275.00400009=A",
+        "00400275.00400008.00080100=I",
+    } <= third
     assert "00400275.00400008.00080100=J" in fourth - third
 
 
@@ -159,9 +166,31 @@ def test_five_thousand_functional_groups_match_over_all_items_together() -> None
     values = indexed_values(attributes, LIMITS)
 
     assert len(values.items) == 2
-    assert "52009230" in values.not_indexed
+    assert set(values.not_indexed) == {"52009230+", "52009230.00209111+"}
     assert "52009230+" not in values.tokens
     assert any(token.startswith("52009230.00209111.00209057#") for token in values.tokens)
+
+
+def test_attributes_left_out_beyond_those_named_are_said_to_be_there() -> None:
+    creators = {"00190010": element("LO", "ACME"), "00190011": element("LO", "OTHER")}
+    private = {f"00191{n:03X}": element("LO", "x" * 2000) for n in range(256)} | {
+        f"0019{0x1100 + n:04X}": element("DA", "never") for n in range(100)
+    }
+
+    values = indexed_values({**creators, **private}, LIMITS)
+
+    assert values.not_indexed[-1] == NOT_NAMED
+    assert len(values.not_indexed) <= PATHS_NAMED + 1
+
+
+def test_what_is_too_long_to_be_a_creator_does_not_lengthen_tokens() -> None:
+    """Elasticsearch refuses a document with a term of more than 32,766 bytes."""
+    attributes = {"00190010": element("LO", "A" * 40_000), "00191001": element("LO", "x")}
+
+    tokens = indexed_values(attributes, LIMITS).tokens
+
+    assert "00191001=x" in tokens
+    assert max(map(len, tokens)) < 2_000
 
 
 TAGS = st.from_regex(r"[0-9A-F]{3}[02468ACE][0-9A-F]{4}", fullmatch=True)
@@ -201,7 +230,7 @@ def test_any_data_set_is_indexed_within_the_limits(attributes: dict[str, Any]) -
     full = indexed_values(attributes, LIMITS)
     assert set(values.tokens) <= set(full.tokens)
     assert values.not_indexed or set(values.tokens) == set(full.tokens)
-    named = set(values.not_indexed)
+    named = {name.rstrip("+") for name in values.not_indexed}
     assert {token.rstrip("+") for token in full.tokens if token not in values.tokens} <= {
         token
         for token in (token.rstrip("+") for token in full.tokens)

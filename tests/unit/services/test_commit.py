@@ -9,10 +9,12 @@ import pytest
 
 from app.dicom.instance import InstanceRecord, StoredInstance
 from app.errors import FhirUnavailable, LinkRefused, VersionConflict
-from app.services.commit import Committed, StudyCommits, Submission
+from app.services.commit import StudyCommits
+from app.services.compare import Committed
 from app.services.intake import Prepared
 from app.services.intents import Intent, Worker
 from app.services.snapshot import Snapshot
+from app.services.submission import Submission
 from app.stores.elasticsearch import Write, WriteResult
 
 STUDY = "1.2.3"
@@ -72,7 +74,13 @@ class World:
     def commits(self) -> StudyCommits:
         fake: Any = self
         return StudyCommits(
-            index=fake, lane=fake, snapshots=fake, linker=fake, redo=fake, listing=fake
+            index=fake,
+            lane=fake,
+            snapshots=fake,
+            linker=fake,
+            redo=fake,
+            listing=fake,
+            removal=fake,
         )
 
 

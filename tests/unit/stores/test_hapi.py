@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import respx
@@ -10,7 +11,6 @@ from app.fhir.bundle import study_transaction
 from app.fhir.ids import patient_id
 from app.fhir.patient import PatientKey
 from app.stores.hapi import CommitResult, Found, HapiStore
-from app.stores.http import http_client
 
 BASE = "http://fhir.test/fhir"
 KEY = PatientKey("urn:x,y", "a|b$\\")
@@ -20,7 +20,7 @@ PATIENT = {"resourceType": "Patient", "id": "p"}
 
 @pytest.fixture
 async def store() -> AsyncIterator[HapiStore]:
-    opened = HapiStore(http_client(BASE, timeout_seconds=1))
+    opened = HapiStore(httpx.AsyncClient(base_url=BASE, timeout=1, trust_env=False))
     yield opened
     await opened.close()
 

@@ -8,7 +8,6 @@ import respx
 
 from app.errors import CoregisterError, FhirUnavailable, LinkRefused, VersionConflict
 from app.stores.hapi_client import HapiClient
-from app.stores.http import http_client
 
 BASE = "http://fhir.test/fhir"
 NAME = "Mustermann^Erika"
@@ -20,7 +19,7 @@ def outcome(*issues: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[HapiClient]:
-    http = http_client(BASE, timeout_seconds=1)
+    http = httpx.AsyncClient(base_url=BASE, timeout=1, trust_env=False)
     yield HapiClient(http)
     await http.aclose()
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from app.errors import NotAcceptable
-from app.web.negotiation import DICOM_JSON, Accepted, Offer, accepted, choose
+from app.web.negotiation import DICOM_JSON, METADATA, Accepted, Offer, accepted, choose
 
 INSTANCES = (Offer("application/dicom", multipart=True), Offer("application/dicom"))
 OCTETS = (Offer("application/octet-stream", multipart=True), Offer("application/octet-stream"))
@@ -77,14 +77,45 @@ def test_what_cannot_be_sent_is_a_406_that_says_what_can(accept: str) -> None:
         chosen(DICOM_JSON, accept)
 
 
-def test_the_highest_quality_wins_and_the_first_of_equals() -> None:
+def test_the_highest_quality_wins() -> None:
     both = (
         'multipart/related; type="application/octet-stream"; q=0.1, application/octet-stream; q=0.9'
     )
-    equal = 'application/octet-stream, multipart/related; type="application/octet-stream"'
 
     assert chosen(OCTETS, both) == OCTETS[1]
-    assert chosen(OCTETS, equal) == OCTETS[1]
+
+
+def test_of_equals_parts_are_sent() -> None:
+    """PS3.18 §8.7.8 leaves it open; clients that offer parts expect them."""
+    equal = 'application/octet-stream, multipart/related; type="application/octet-stream"'
+
+    assert chosen(OCTETS, equal) == OCTETS[0]
+
+
+def test_what_is_named_goes_before_what_a_wildcard_covers() -> None:
+    assert chosen(OCTETS, "application/octet-stream, */*") == OCTETS[1]
+    assert chosen(OCTETS, "*/*, application/octet-stream") == OCTETS[1]
+    assert chosen(METADATA, 'multipart/related; type="application/dicom+xml", */*') == METADATA[1]
+
+
+def test_the_most_specific_alternative_says_how_much_an_offer_is_wanted() -> None:
+    """RFC 9110 §12.5.1."""
+    assert chosen(OCTETS, "*/*, multipart/related; q=0") == OCTETS[1]
+    assert chosen(OCTETS, "application/octet-stream; q=0.2, */*; q=0.9") == OCTETS[0]
+
+
+def test_a_plus_that_nobody_escaped_is_a_plus() -> None:
+    """In a query string it would be a space."""
+    assert chosen(METADATA, "image/png", query="accept=application/dicom+json") == METADATA[0]
+    xml = "accept=multipart/related;type=%22application/dicom%2Bxml%22"
+    assert chosen(METADATA, "application/json", query=xml) == METADATA[1]
+
+
+@pytest.mark.parametrize("quality", ["high", "nan", "2", "-1", ""])
+def test_a_quality_that_is_none_counts_as_one(quality: str) -> None:
+    (alternative,) = accepted(request(f"application/json; q={quality}"))
+
+    assert alternative.quality == 1.0
 
 
 def test_several_headers_count_as_one_list() -> None:
@@ -99,12 +130,6 @@ def test_the_transfer_syntax_that_is_asked_for_is_kept() -> None:
     (alternative,) = accepted(request("application/dicom; transfer-syntax=1.2.840.10008.1.2.1"))
 
     assert alternative == Accepted("application/dicom", transfer_syntax="1.2.840.10008.1.2.1")
-
-
-def test_a_quality_that_is_no_number_counts_as_one() -> None:
-    (alternative,) = accepted(request("application/json; q=high"))
-
-    assert alternative.quality == 1.0
 
 
 def test_an_alias_is_as_good_as_the_name() -> None:

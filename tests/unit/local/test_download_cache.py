@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from app.errors import DownloadFailed, NoRoom
-from app.local import jar_cache
-from app.local.jar_cache import JarCache
+from app.local import download_cache
+from app.local.download_cache import DownloadCache
 from app.local.jars import Jar
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -77,29 +77,33 @@ def a_jar(artifact: str = "thing", content: bytes | None = None) -> Jar:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> JarCache:
-    return JarCache(tmp_path / "jars", pause_seconds=0)
+def cache(tmp_path: Path) -> DownloadCache:
+    return DownloadCache(
+        tmp_path / "jars",
+        repository_setting="COREGISTER_MAVEN_REPOSITORY",
+        pause_seconds=0,
+    )
 
 
-def fetch(cache: JarCache, repository: Repository, *jars: Jar) -> int:
+def fetch(cache: DownloadCache, repository: Repository, *jars: Jar) -> int:
     """Fetch, and return the bytes that the progress bar was told of."""
     told: list[int] = []
     cache.fetch(jars, repository=repository.url, advance=told.append)
     return sum(told)
 
 
-def part(cache: JarCache, jar: Jar) -> Path:
+def part(cache: DownloadCache, jar: Jar) -> Path:
     return cache.path(jar).with_name(jar.filename + ".part")
 
 
-def leave_part(cache: JarCache, jar: Jar, content: bytes) -> None:
+def leave_part(cache: DownloadCache, jar: Jar, content: bytes) -> None:
     """Leave what an interrupted run would leave."""
     part(cache, jar).parent.mkdir(parents=True)
     part(cache, jar).write_bytes(content)
 
 
 def test_missing_jars_come_whole_and_are_not_missing_any_more(
-    cache: JarCache, repository: Repository
+    cache: DownloadCache, repository: Repository
 ) -> None:
     jars = (a_jar(), a_jar("other"))
     assert cache.missing(jars) == jars
@@ -113,7 +117,9 @@ def test_missing_jars_come_whole_and_are_not_missing_any_more(
     assert not part(cache, jars[0]).exists()
 
 
-def test_jar_that_is_there_is_not_asked_for_again(cache: JarCache, repository: Repository) -> None:
+def test_jar_that_is_there_is_not_asked_for_again(
+    cache: DownloadCache, repository: Repository
+) -> None:
     fetch(cache, repository, a_jar())
     repository.requests.clear()
 
@@ -122,7 +128,7 @@ def test_jar_that_is_there_is_not_asked_for_again(cache: JarCache, repository: R
     assert repository.requests == []
 
 
-def test_interrupted_run_is_gone_on_with(cache: JarCache, repository: Repository) -> None:
+def test_interrupted_run_is_gone_on_with(cache: DownloadCache, repository: Repository) -> None:
     leave_part(cache, a_jar(), CONTENT[:1000])
     assert cache.already([a_jar()]) == 1000
 
@@ -133,7 +139,9 @@ def test_interrupted_run_is_gone_on_with(cache: JarCache, repository: Repository
     assert told == len(CONTENT) - 1000
 
 
-def test_connection_that_breaks_is_gone_on_with(cache: JarCache, repository: Repository) -> None:
+def test_connection_that_breaks_is_gone_on_with(
+    cache: DownloadCache, repository: Repository
+) -> None:
     repository.cut_after = [70_000, 100_000]
 
     told = fetch(cache, repository, a_jar())
@@ -143,7 +151,7 @@ def test_connection_that_breaks_is_gone_on_with(cache: JarCache, repository: Rep
     assert told == len(CONTENT)
 
 
-def test_server_without_ranges_starts_over(cache: JarCache, repository: Repository) -> None:
+def test_server_without_ranges_starts_over(cache: DownloadCache, repository: Repository) -> None:
     repository.ranges = False
     leave_part(cache, a_jar(), b"x" * 1000)
 
@@ -154,7 +162,7 @@ def test_server_without_ranges_starts_over(cache: JarCache, repository: Reposito
 
 
 def test_part_with_wrong_bytes_is_thrown_away_and_comes_anew(
-    cache: JarCache, repository: Repository
+    cache: DownloadCache, repository: Repository
 ) -> None:
     leave_part(cache, a_jar(), b"x" * 1000)
 
@@ -164,7 +172,7 @@ def test_part_with_wrong_bytes_is_thrown_away_and_comes_anew(
 
 
 def test_file_that_is_not_the_locked_one_is_never_placed(
-    cache: JarCache, repository: Repository
+    cache: DownloadCache, repository: Repository
 ) -> None:
     wrong = a_jar(content=b"!" * len(CONTENT))
 
@@ -176,7 +184,7 @@ def test_file_that_is_not_the_locked_one_is_never_placed(
 
 
 def test_missing_file_is_said_at_once_with_the_setting_that_helps(
-    cache: JarCache, repository: Repository
+    cache: DownloadCache, repository: Repository
 ) -> None:
     repository.files.clear()
 
@@ -186,7 +194,7 @@ def test_missing_file_is_said_at_once_with_the_setting_that_helps(
     assert len(repository.requests) == 1
 
 
-def test_server_in_trouble_is_asked_again(cache: JarCache, repository: Repository) -> None:
+def test_server_in_trouble_is_asked_again(cache: DownloadCache, repository: Repository) -> None:
     repository.statuses = [503, 429]
 
     fetch(cache, repository, a_jar())
@@ -194,7 +202,7 @@ def test_server_in_trouble_is_asked_again(cache: JarCache, repository: Repositor
     assert cache.path(a_jar()).read_bytes() == CONTENT
 
 
-def test_no_repository_fails_in_words_and_keeps_what_came(cache: JarCache) -> None:
+def test_no_repository_fails_in_words_and_keeps_what_came(cache: DownloadCache) -> None:
     leave_part(cache, a_jar(), CONTENT[:1000])
 
     with pytest.raises(DownloadFailed, match="the next run goes on"):
@@ -204,10 +212,10 @@ def test_no_repository_fails_in_words_and_keeps_what_came(cache: JarCache) -> No
 
 
 def test_full_disk_is_said_before_anything_is_asked_for(
-    cache: JarCache, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    cache: DownloadCache, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=1024))
-    monkeypatch.setattr(jar_cache, "shutil", full)
+    monkeypatch.setattr(download_cache, "shutil", full)
 
     with pytest.raises(NoRoom, match="COREGISTER_CACHE"):
         fetch(cache, repository, a_jar())

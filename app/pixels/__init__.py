@@ -1,0 +1,1 @@
+"""Pixel data: decoded, encoded, transcoded and rendered, in worker processes of limited memory and time."""
