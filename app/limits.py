@@ -26,6 +26,10 @@ class Limits(BaseSettings):
     spool_memory_bytes: int = Field(
         1 * MIB, description="A part up to this size stays in memory; a larger one goes to disk."
     )
+    read_at_once_bytes: int = Field(
+        64 * KIB,
+        description="An object up to this size is read as soon as it is in, a larger one by a thread.",
+    )
     free_disk_bytes: int = Field(
         256 * MIB, description="Storing stops with 503 when the disk has less room than this."
     )

@@ -5,6 +5,7 @@ spool is empty, that nothing which was refused can be found, and that no name of
 """
 
 import gzip
+import io
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,9 @@ from typing import Any
 
 import httpx
 import orjson
+import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.uid import generate_uid
 
 from app.errors import BadInstance
@@ -106,13 +109,25 @@ def test_a_refused_object_leaves_no_trace(client: httpx.Client, archive: Archive
     assert_invisible(client, archive, study)
 
 
+def ends_of_elements(data: bytes) -> set[int]:
+    """Return where the elements of a data set end, as another reader sees it."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    raw = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118  a Dataset is no dict
+    return {each.value_tell + each.length for each in raw if isinstance(each, RawDataElement)}
+
+
 def test_an_object_cut_off_at_every_64th_byte_is_never_kept(
     client: httpx.Client, archive: Archive
 ) -> None:
-    """One request, a part for each length; the whole one among them is stored."""
+    """One request, a part for each length; the whole one among them is stored.
+
+    What ends between two elements is another matter: some senders have objects without pixel data on
+    purpose, so such a one is kept, with a warning.
+    """
     study = generate_uid()
     whole = make_instance(StudyInstanceUID=study)
-    cut = [whole[:length] for length in range(0, len(whole), 64)]
+    between = ends_of_elements(whole)
+    cut = [whole[:length] for length in range(0, len(whole), 64) if length not in between]
     answer = store(client, *cut)
     assert answer.status_code == 409
     assert len(failures(answer)) == len(cut)

@@ -31,9 +31,7 @@ def test_metrics_count_by_route_and_name_no_study(server: Server, client: httpx.
     assert "Sentinel" not in answer.text
 
 
-@pytest.mark.parametrize(
-    "path", ["/nothing", "/dicom-web/", "/dicom-web/studie", "/dicom-web/studies/1.2/x"]
-)
+@pytest.mark.parametrize("path", ["/nothing", "/dicom-web/studie", "/dicom-web/studies/1.2/x"])
 def test_an_unknown_path_is_a_problem(server: Server, client: httpx.Client, path: str) -> None:
     answer = client.get(f"{server.root}{path}")
     assert answer.status_code == 404

@@ -200,7 +200,11 @@ def test_fragments_of_an_icon_are_not_the_frames_of_the_image() -> None:
 
 def test_chrominance_that_is_whole_in_spite_of_its_name_is_found() -> None:
     """Twice as much of it as YBR_FULL_422 has: the length of the value tells."""
-    color: dict[str, Any] = {"SamplesPerPixel": 3, "BitsAllocated": 8, "PhotometricInterpretation": "YBR_FULL_422"}
+    color: dict[str, Any] = {
+        "SamplesPerPixel": 3,
+        "BitsAllocated": 8,
+        "PhotometricInterpretation": "YBR_FULL_422",
+    }
     whole = make_instance(PixelData=bytes(SIDE * SIDE * 3 * 2), NumberOfFrames="2", **color)
     half = make_instance(PixelData=bytes(SIDE * SIDE * 2 * 2), NumberOfFrames="2", **color)
 
