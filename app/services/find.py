@@ -31,6 +31,9 @@ class Answer:
     passed: int  # rows before these
     warnings: tuple[str, ...]
     cursor: str | None  # of the rows behind these
+    erroneous: tuple[
+        str, ...
+    ] = ()  # extended query tags among the keys that are not wholly indexed
 
     @property
     def remaining(self) -> int:
@@ -49,18 +52,20 @@ class Find:
 
     async def find(self, query: Query) -> Answer:
         """Return the rows that match. Raises IndexUnavailable, BadQuery."""
-        await self._tags.check(query)
+        erroneous = await self._tags.erroneous(query)
         found = await self._carry_out(search_steps(query, self._limits))
         rows = answer(query, found.sources, await self._above(query, found.sources))
         count = len(found.sources)
-        return _answer(query, query.level, found, rows, count, full=count == query.limit)
+        full = count == query.limit
+        return _answer(query, query.level, found, rows, count, full=full, erroneous=erroneous)
 
     async def patients(self, query: Query) -> Answer:
         """Return one row for each patient with a study that matches. Raises as `find` does."""
-        await self._tags.check(query)
+        erroneous = await self._tags.erroneous(query)
         found = await self._carry_out(patient_steps(query, self._limits))
         rows = patient_rows(query, found.buckets)
-        return _answer(query, RESOURCE, found, rows, len(found.buckets), full=found.full)
+        count = len(found.buckets)
+        return _answer(query, RESOURCE, found, rows, count, full=found.full, erroneous=erroneous)
 
     async def count(self, query: Query, *, patients: bool = False) -> int:
         """Return how many match. Raises as `find` does."""
@@ -70,7 +75,7 @@ class Find:
 
     async def facets(self, query: Query, attributes: Sequence[Attribute]) -> Facets:
         """Return how many of the matches have which value. Raises as `find` does."""
-        await self._tags.check(query)
+        await self._tags.erroneous(query)
         found = await self._carry_out(facet_steps(query, attributes, self._limits))
         return replace(found, warnings=(*query.warnings, *found.warnings))
 
@@ -115,6 +120,7 @@ def _answer(
     count: int,
     *,
     full: bool,
+    erroneous: tuple[str, ...],
 ) -> Answer:
     """Return an answer; where a page is full and more may follow, with the cursor of what does.
 
@@ -126,4 +132,5 @@ def _answer(
     cursor = None
     if more and found.last is not None:
         cursor = write_cursor(resource, query, Position(passed + count, found.last))
-    return Answer(rows, count, found.total, passed, (*query.warnings, *found.warnings), cursor)
+    warnings = (*query.warnings, *found.warnings)
+    return Answer(rows, count, found.total, passed, warnings, cursor, erroneous)

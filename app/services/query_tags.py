@@ -143,25 +143,30 @@ class QueryTags:
             for hit in hits
         ]
 
-    async def check(self, query: Query) -> None:
-        """See that no key of a query is a tag that is disabled, or registered below the query's level.
+    async def erroneous(self, query: Query) -> tuple[str, ...]:
+        """Return the registered tags among a query's keys with values that are not indexed.
 
-        Raises BadQuery, IndexUnavailable.
+        See that none of them is disabled, or registered below the query's level. Raises BadQuery,
+        IndexUnavailable.
         """
+        asked = await self._allowed(query)
+        return tuple([tag.tag for tag in asked if await self.error_count(tag)])
+
+    async def _allowed(self, query: Query) -> list[ExtendedQueryTag]:
         if time.monotonic() - self._copied_at >= COPY_SECONDS:
             self._copy = {tag.step: tag for tag in await self.all()}
             self._copied_at = time.monotonic()
-        if not self._copy:
-            return
-        for key in query.keys:
-            tag = self._copy.get(key.path[0]) if len(key.path) == 1 else None
-            if tag is not None and not tag.enabled:
+        keys = [key.path[0] for key in query.keys if len(key.path) == 1]
+        asked = [self._copy[step] for step in keys if step in self._copy]
+        for tag in asked:
+            if not tag.enabled:
                 raise BadQuery(f"The extended query tag {tag.tag} is disabled.")
-            if tag is not None and _DEPTH[tag.level] > _DEPTH[query.level]:
+            if _DEPTH[tag.level] > _DEPTH[query.level]:
                 raise BadQuery(
                     f"The extended query tag {tag.tag} is registered at the level {tag.level.value}; "
                     f"ask for it there, or remove it from the extended query tags."
                 )
+        return asked
 
     async def _write(self, writes: Sequence[Write]) -> None:
         self._copied_at = -COPY_SECONDS  # what this process changes, its searches see at once

@@ -23,6 +23,7 @@ SHOWN = (
     "Content-Length",
     "Content-Location",
     "Content-Range",
+    "erroneous-dicom-attributes",
     "ETag",
     "Link",
     "Location",

@@ -72,6 +72,8 @@ def _headers(request: Request[State], found: Answer) -> dict[str, str]:
         texts.insert(0, text)
     if texts:
         headers["Warning"] = warning(texts)
+    if found.erroneous:  # as Microsoft's service tells it
+        headers["erroneous-dicom-attributes"] = ",".join(found.erroneous)
     if found.cursor is not None:
         headers["X-Next-Cursor"] = found.cursor
         link = _next_page(request, found.cursor)

@@ -25,9 +25,13 @@ localStorage?.setItem('shownTours', JSON.stringify(['basicViewerTour', 'segmenta
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium: the machine's own, else the one that Playwright has installed."""
+    """Chromium: the machine's own, else the one that Playwright has installed.
+
+    Not for the whole run: while Playwright is there, this thread has a running event loop, and no
+    asynchronous test can have its own.
+    """
     own = next(filter(None, map(shutil.which, COMMANDS)), None)
     # a browser's own sandbox cannot be had by root, and what it is shown here are files of the tests
     sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()

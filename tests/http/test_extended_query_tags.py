@@ -128,6 +128,10 @@ def test_instances_whose_value_is_not_indexed_are_the_errors_of_a_tag(client: ht
     assert error["createdTime"].endswith("Z")
     assert error["errorMessage"]
 
+    found = client.get("/studies", params={"PatientSize": "1.8", "PatientAge": "034Y"})
+    assert found.headers["erroneous-dicom-attributes"] == "00101020"
+    assert "erroneous-dicom-attributes" not in client.get("/studies").headers
+
 
 def test_what_is_no_tag_is_a_bad_request_and_what_is_not_registered_is_not_found(
     client: httpx.Client,
