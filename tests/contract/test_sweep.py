@@ -57,7 +57,7 @@ def version(name: str, **fields: Any) -> Write:
 
 
 def ago(seconds: float) -> str:
-    return (NOW - timedelta(seconds=seconds)).isoformat()
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
 
 
 def sweep(index: ElasticsearchIndex, objects: Objects) -> Sweep:
