@@ -154,7 +154,7 @@ def _decimal(name: str, text: str) -> float:
 
 def _charset(text: str) -> str:
     try:
-        name = codecs.lookup(text).name if text.isascii() else ""
+        name = codecs.lookup(text).name if text.isascii() and text.isprintable() else ""
     except LookupError:
         name = ""
     if name not in _CHARACTER_SETS:

@@ -112,7 +112,7 @@ def test_a_refused_object_leaves_no_trace(client: httpx.Client, archive: Archive
 def ends_of_elements(data: bytes) -> set[int]:
     """Return where the elements of a data set end, as another reader sees it."""
     dataset = pydicom.dcmread(io.BytesIO(data))
-    raw = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118  a Dataset is no dict
+    raw: list[Any] = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118  no dict
     return {each.value_tell + each.length for each in raw if isinstance(each, RawDataElement)}
 
 

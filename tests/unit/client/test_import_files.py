@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -169,6 +169,15 @@ def test_journal_cut_off_in_a_line_is_read_as_far_as_it_goes(
     assert sum(archive.requests) == 1
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let this process be interrupted: where pytest runs in several, all but the first ignore that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_run_says_how_to_go_on_and_goes_on(
     archive: Archive, write_instance: Write, tmp_path: Path
 ) -> None:
