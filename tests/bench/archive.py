@@ -32,7 +32,7 @@ ANY_SYNTAX = {"Accept": 'multipart/related; type="application/dicom"; transfer-s
 OK, NO_CONTENT = 200, 204
 OF_STUDY = SERIES_OF_STUDY * INSTANCES_OF_SERIES
 LEVEL_UID = {"studies": "0020000D", "series": "0020000E", "instances": "00080018"}
-SLOW_SECONDS = 20.0  # after that no further request of a kind is sent
+SLOW_SECONDS = 5.0  # after that no further request of a kind is sent
 
 Matches = Callable[[Replica], bool]
 
