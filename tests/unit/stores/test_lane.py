@@ -104,3 +104,55 @@ async def test_look_ups_share_requests_and_each_gets_its_own() -> None:
         even = n + n % 2
         assert each == ({str(even): {"sha256": f"digest {even}"}} if even < 100 else {})
     assert index.requests <= 3
+
+
+async def test_writes_at_leisure_go_with_the_next_request_behind_what_is_waited_for() -> None:
+    index = SlowIndex()
+    index.go.set()
+    lane = Lane(index)  # type: ignore[arg-type]
+    lane.write_at_leisure(writes(7))
+    lane.write_at_leisure(writes(8))
+
+    assert [result.status for result in await lane.write(writes(1))] == [1]
+    assert index.bulks == [["1", "7", "8"]]
+    await lane.close()
+    assert index.bulks == [["1", "7", "8"]]
+
+
+async def test_writes_at_leisure_go_soon_where_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.stores.lane.LEISURE_SECONDS", 0.01)
+    index = SlowIndex()
+    index.go.set()
+    lane = Lane(index)  # type: ignore[arg-type]
+    lane.write_at_leisure(writes(7))
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if index.bulks:
+            break
+
+    assert index.bulks == [["7"]]
+    await lane.close()
+
+
+async def test_writes_at_leisure_are_carried_out_when_the_lane_is_closed() -> None:
+    index = SlowIndex()
+    index.go.set()
+    lane = Lane(index)  # type: ignore[arg-type]
+    lane.write_at_leisure(writes(7))
+    await lane.close()
+
+    assert index.bulks == [["7"]]
+
+
+async def test_a_failure_of_writes_at_leisure_harms_nobody() -> None:
+    index = SlowIndex()
+    index.error = IndexUnavailable("down")
+    index.go.set()
+    lane = Lane(index)  # type: ignore[arg-type]
+    lane.write_at_leisure(writes(7))
+    await lane.close()
+    index.error = None
+
+    assert [result.status for result in await lane.write(writes(1))] == [1]
