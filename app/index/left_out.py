@@ -13,13 +13,15 @@ from app.dicom.attribute_path import AttributePath, dotted, is_private, shown
 from app.dicom.instance import NOT_SEARCHED, Finding
 from app.dicom.match_keys import Key
 from app.dicom.qido_grammar import Level
-from app.index.clauses import sequences_told_apart
+from app.index.clauses import filters_of, sequences_told_apart
 from app.index.key_clause import Clause
 from app.index.levels import level_of
 from app.index.tokens import NOT_NAMED, SEVERAL
 
 # no other value of an attribute of patient, study or series comes near a limit
 _LONG_VRS = frozenset({"LT", "ST", "UC", "UN", "UR", "UT"})
+# without a valid one nothing is stored
+_ALWAYS_VALID = frozenset({"00080016", "00080018"})  # SOPClassUID, SOPInstanceUID
 _MOST_TOLD = 8  # attributes in one answer's warnings: a header has little room
 _ITEM_NUMBER = re.compile(r"\.\d{1,7}(?=\.)")
 _PLURAL = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
@@ -35,11 +37,19 @@ def left_out_findings(document: Mapping[str, Any], known: Iterable[Finding]) -> 
     )
 
 
-def left_out_body(keys: Sequence[Key], scope: Sequence[Clause]) -> dict[str, Any] | None:
-    """Return the search that counts what the index lacks for these keys; None if it can lack nothing."""
+def left_out_body(
+    keys: Sequence[Key], scope: Sequence[Clause], *, value_bytes: int
+) -> dict[str, Any] | None:
+    """Return the search that counts what the index lacks for these keys; None if it can lack nothing.
+
+    Counted are documents within `scope` that meet the keys of which the index lacks nothing: no other one could
+    be missing from the answer.
+    """
     names = _names(keys)
     if not names:
         return None
+    certain = [key for key in keys if dotted(key.path) not in names and len(key.path) == 1]
+    scope = [*scope, *filters_of(certain, value_bytes=value_bytes)]
     each = {name: lacks([name, NOT_NAMED]) for name in names}
     return {
         "size": 0,
@@ -79,7 +89,7 @@ def _may_exceed(key: Key) -> bool:
         len(key.path) > 1
         or key.vr in _LONG_VRS
         or is_private(top)
-        or level_of(top) is Level.INSTANCE
+        or (level_of(top) is Level.INSTANCE and top not in _ALWAYS_VALID)
     )
 
 

@@ -112,14 +112,13 @@ def matching(query: Query, limits: Limits) -> Steps[Matched]:
     for key in keys:
         if key.path[0] in COMPUTED:
             by_level.setdefault(_held_at(key), []).append(key)
-    scope = filters_of(_scope_at(where, query), value_bytes=limits.index_value_bytes)
-    beside = {where: left_out_body(read, scope)}
+    value_bytes = limits.index_value_bytes
+    scope = filters_of(_scope_at(where, query), value_bytes=value_bytes)
+    beside = {where: left_out_body(read, scope, value_bytes=value_bytes)}
     warnings: tuple[str, ...] = ()
     filters: list[Clause] = []
     for level, held in sorted(by_level.items(), key=lambda entry: _DOWNWARDS.index(entry[0])):
-        conditions = filters_of(
-            [*_scope_at(level, query), *held], value_bytes=limits.index_value_bytes
-        )
+        conditions = filters_of([*_scope_at(level, query), *held], value_bytes=value_bytes)
         if level is query.level:
             filters += conditions
             continue

@@ -28,6 +28,7 @@ def test_instance_that_is_wholly_indexed_is_not_talked_about() -> None:
         ("PatientName", "Doe", False),
         ("PatientComments", "x", True),
         ("SliceThickness", "1", True),
+        ("SOPInstanceUID", "1.2.3", False),
         ("ProcedureCodeSequence.CodeValue", "1", True),
     ],
 )
@@ -36,7 +37,21 @@ def test_only_attributes_that_can_exceed_a_limit_are_asked_for(
 ) -> None:
     keys = parse_query(Level.STUDY, Scope(), [(name, value)], Limits()).keys
 
-    assert (left_out_body(keys, []) is not None) is asked
+    assert (left_out_body(keys, [], value_bytes=1000) is not None) is asked
+
+
+def test_counted_are_only_instances_that_meet_the_keys_of_which_nothing_is_lacking() -> None:
+    asked = [("SliceThickness", "1"), ("Modality", "CT")]
+    keys = parse_query(Level.INSTANCE, Scope(), asked, Limits()).keys
+
+    body = left_out_body(keys, [{"term": {"scope": "x"}}], value_bytes=1000)
+
+    assert body is not None
+    assert body["query"]["bool"]["filter"] == [
+        {"term": {"scope": "x"}},
+        {"terms": {"tokens": ["00080060=CT"]}},
+        {"terms": {"not_indexed": ["00180050", "*"]}},
+    ]
 
 
 def test_warnings_stay_few() -> None:
