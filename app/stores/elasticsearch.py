@@ -24,6 +24,8 @@ from elasticsearch import (
 )
 
 from app.errors import ConfigurationError, IndexUnavailable
+from app.index.rehearsal import rehearsed_document, rehearsed_searches
+from app.limits import Limits
 from app.stores.freshness import Freshness
 
 RETRY_AFTER_SECONDS = 5
@@ -254,17 +256,22 @@ class ElasticsearchIndex:
         async with _translated():
             await self._client.indices.refresh(index=self.alias(name))
 
-    async def warm_up(self, definition: Mapping[str, Any], *, rounds: int = 50) -> None:
-        """Write into an index made for it and removed again, until the server's code is compiled."""
+    async def warm_up(
+        self, definition: Mapping[str, Any], limits: Limits, *, rounds: int = 50
+    ) -> None:
+        """Write into an index made for it, search and remove it again, until the server's code is compiled."""
         name = f"warm-up-{uuid4().hex}"
         async with _translated():
             await self._create(name, definition, {**definition["settings"]["index"]})
-        source = {"order": "0", "tokens": [f"{number:08X}={number}" for number in range(100)]}
         try:
             for number in range(rounds):
-                await self.bulk([Write("create", name, str(number), source)])
-                await self._refresh(name)
+                write = Write("create", name, str(number), rehearsed_document(number, limits))
+                await self.bulk([write])
+                await self.get_many(name, [str(number)])
+                for body in rehearsed_searches(limits):
+                    await self.search(name, body)
         finally:
+            self._freshness.pop(name, None)
             concrete = f"{self.alias(name)}-{definition['version']}"
             async with _translated():
                 await self._client.indices.delete(index=concrete)
