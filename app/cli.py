@@ -1,10 +1,11 @@
-"""The command line: `coregister up`, `down`, `status`, `serve`, `import`, `version`."""
+"""The command line: `coregister up`, `down`, `status`, `serve`, `import`, `errors`, `version`."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -202,6 +203,56 @@ def import_(
     code = import_files.run(
         paths, base_url=base_url, jobs=jobs, restart=restart, console=Console(), report=report
     )
+    raise typer.Exit(code)
+
+
+class ErrorsAction(StrEnum):
+    """What `coregister errors` does."""
+
+    SHOW = "show"
+    RETRY = "retry"
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "[bold]coregister errors --kind invalid-tag --since 2026-11-01[/]\n\n"
+    "[bold]coregister errors retry --study 1.2.840.113619.2.1[/]"
+)
+def errors(
+    action: Annotated[
+        ErrorsAction,
+        typer.Argument(help="`show` them, or `retry` what failed, after its cause was mended."),
+    ] = ErrorsAction.SHOW,
+    *,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only errors of this kind.", show_default=False)
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Only those of this study (its UID).", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Show those seen since this date or time.", show_default=False),
+    ] = None,
+    state: Annotated[str, typer.Option(help="Show `open`, `resolved` or `all`.")] = "open",
+    limit: Annotated[int, typer.Option(help="Show at most so many.", min=1)] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(help="DICOMweb base URL. [dim]\\[default: what `up` runs][/]", show_default=False),
+    ] = None,
+    data: Data = None,
+) -> None:  # fmt: skip
+    """Show what went wrong with studies, or try it again; `retry` exits with 1 where errors are left."""
+    from app.client import problem_records  # noqa: PLC0415  no other command pays for it
+
+    base_url = url or _running_url(_folder(data, LocalSettings()))
+    filters = [("kind", each) for each in kind or ()] + ([("study", study)] if study else [])
+    if action is ErrorsAction.RETRY:
+        code = problem_records.retry(base_url, filters, Console(), as_json=as_json)
+    else:
+        filters += [("state", state), ("limit", str(limit))] + ([("since", since)] if since else [])
+        code = problem_records.show(base_url, filters, Console(), as_json=as_json)
     raise typer.Exit(code)
 
 

@@ -15,6 +15,7 @@ that each one carries:
     │       ├── BadIdentifier           409  A900  a UID that is none
     │       ├── InvalidAttributes       409  A900  values not as their VRs ask, where that is strict
     │       ├── StudyMismatch           409  A900  not the study of the URL
+    │       ├── InconsistentPatient     409  A900  another patient than the study's, where that is refused
     │       ├── DuplicateInstance       409  0111  same SOP Instance UID, other bytes
     │       ├── TooDeep                 409  C000
     │       └── InstanceTooLarge        413  A700
@@ -134,6 +135,12 @@ class InvalidAttributes(BadInstance):
 
 class StudyMismatch(BadInstance):
     """The instance is not of the study that the URL names."""
+
+    failure_reason = 0xA900
+
+
+class InconsistentPatient(BadInstance):
+    """The instance says of its patient what contradicts its study, and that is refused."""
 
     failure_reason = 0xA900
 

@@ -46,6 +46,11 @@ class Limits(BaseSettings):
         60.0,
         description="Time budget of one STOW after its last byte came in, or of a DELETE; then 503.",
     )
+    store_retry_seconds: float = Field(
+        10.0,
+        description="How long a STOW tries again what a store behind cannot do for the moment, at most half "
+        "of `store_seconds`; then 503.",
+    )
 
     # ---- one instance
     nesting_depth: int = Field(32, le=64, description="Deepest nesting of sequences.")
@@ -133,6 +138,12 @@ class Limits(BaseSettings):
     )
     animated_frames: int = Field(300, description="Most frames of one animated GIF.")
 
+    # ---- corrections
+    materialize_seconds: float = Field(
+        30.0,
+        description="How long `$materialize` waits for its end before it is answered 202 and goes on.",
+    )
+
     # ---- deleting
     tombstone_seconds: int = Field(
         30 * DAY, description="How long reading something deleted is answered 410 instead of 404."
@@ -147,6 +158,14 @@ class Limits(BaseSettings):
         20_000, description="Most instances that one rejection note may refer to."
     )
 
+    # ---- problems
+    problems_waiting: int = Field(
+        10_000, description="Different problems that wait in memory to be written down."
+    )
+    problem_results: int = Field(
+        1_000, le=10_000, description="Most records of problems in one answer of `/errors`."
+    )
+
     # ---- FHIR
     fhir_instances: int = Field(
         2_000, description="Instances that an ImagingStudy lists; above it has counts only."
@@ -156,6 +175,83 @@ class Limits(BaseSettings):
         description="Up to this size an ImagingStudy lists its instances with every commit; above it, "
         "once no commit has come for a while.",
     )
+    fhir_values: int = Field(
+        100,
+        description="Most entries of one list, such as procedure codes or performers, that are made of what "
+        "the objects of a study or a series say.",
+    )
     fhir_listing_seconds: float = Field(
         3.0, description="Time without a commit after which a study's instances are listed in FHIR."
+    )
+
+    # ---- reports in FHIR
+    fhir_report_observations: int = Field(
+        500,
+        description="Most Observations that one structured report becomes; its DiagnosticReport tells how "
+        "many more there are in it.",
+    )
+    fhir_report_components: int = Field(
+        100, description="Most components of an Observation; further ones are left out."
+    )
+    fhir_report_selections: int = Field(
+        100,
+        description="Most images and regions that one Observation names as what it was seen on.",
+    )
+    fhir_report_coordinates: int = Field(
+        3_000, description="Most numbers of an outline that an Observation names."
+    )
+    fhir_report_text: int = Field(
+        20_000,
+        description="Most characters of `DiagnosticReport.conclusion` or of a value that is text.",
+    )
+    fhir_derived_at_once: int = Field(
+        50,
+        description="Most resources of reports that one transaction writes: with their study where they are "
+        "no more, else in further transactions before the answer.",
+        ge=1,
+    )
+
+    # ---- changes made in FHIR
+    changes_seconds: float = Field(
+        10.0,
+        description="How often the FHIR server is asked what was changed, for what its subscriptions lost; "
+        "and how long at most a change waits where there are none.",
+        gt=0,
+    )
+    changes_overlap_seconds: float = Field(
+        30.0,
+        description="How far it is asked back beyond what is known: a transaction there may end this long "
+        "after the time that its resources bear.",
+        ge=0,
+    )
+    changes_at_once: int = Field(
+        4, description="Changed FHIR resources that are followed at once.", ge=1
+    )
+    changes_failed: int = Field(
+        1_000,
+        description="Changed FHIR resources that could not be followed and are tried again; while there "
+        "are more, none is taken for done.",
+    )
+    subscription_seconds: float = Field(
+        60.0, description="How often the subscriptions on the FHIR server are looked after.", gt=0
+    )
+    order_studies: int = Field(
+        200, description="Most studies of one order that follow when it comes or changes.", le=1_000
+    )
+    orders_later: int = Field(
+        10_000,
+        description="Most orders that are looked at once more, `store_seconds` after they came or changed.",
+    )
+    provenance_instances: int = Field(
+        500,
+        description="Instances that one Provenance lists, each with its digest; of more in one request it "
+        "tells their number and one digest over all.",
+    )
+    provenance_quiet_seconds: float = Field(
+        3.0,
+        description="What is stored into a study within so little time of each other has one Provenance.",
+    )
+    provenance_waiting: int = Field(
+        20_000,
+        description="Most requests whose Provenance waits in memory; that of others is written by recovery.",
     )

@@ -14,7 +14,7 @@ ALLOWED = frozenset(
         "event", "level", "timestamp", "exception", "logger",
         "method", "route", "status", "milliseconds",
         "error", "intent", "instances", "host", "port", "store", "state", "version", "seconds",
-        "cleared",
+        "cleared", "resource_type", "elements", "failed",
     }
 )  # fmt: skip
 

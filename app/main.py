@@ -1,11 +1,10 @@
-"""The composition root: makes every part once and hands each what it needs."""
+"""The composition root: connects the stores, has the parts made, starts and ends what runs by itself."""
 
 import asyncio
 import contextlib
 import gc
 import sys
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -17,43 +16,15 @@ from starlette.middleware import Middleware
 
 from app import logs
 from app.errors import ConfigurationError, CoregisterError
-from app.fhir.endpoint import endpoint_resource
-from app.fhir.identifiers import IdentifierSystems
 from app.index.mappings import index_mappings
-from app.pixels.pool import WorkerPool
-from app.services.claims import Claims
-from app.services.commit import StudyCommits
-from app.services.delete_study import DeleteStudy
-from app.services.find import Find
-from app.services.intents import Worker
-from app.services.journal import Journal
-from app.services.link import StudyLinker
-from app.services.listing import Listing
-from app.services.patients import Patients
-from app.services.query_tags import QueryTags
-from app.services.readiness import Readiness
-from app.services.recover import Recovery
-from app.services.redo import Redo
-from app.services.reject import Rejections
-from app.services.remove import Removal
-from app.services.render import Render
-from app.services.retrieve import Retrieve
-from app.services.snapshot import Snapshots
-from app.services.store_study import StoreStudy
-from app.services.sweep import Sweep
-from app.services.tombstones import Tombstones
-from app.services.transcode import Transcode
-from app.services.versions import Versions
+from app.parts import Parts, Stores
+from app.services.search_parameters import SearchParameters
 from app.settings import Settings
-from app.stores.blobs import open_blob_store
-from app.stores.elasticsearch import ElasticsearchIndex
-from app.stores.hapi import HapiStore
-from app.stores.http import http_client
-from app.stores.lane import Lane
 from app.web import problem, viewer
 from app.web.admission import Admission
 from app.web.compress import Compress
 from app.web.cross_origin import cross_origin
+from app.web.requester import NameRequester
 from app.web.routes import BASES, ROUTES, VIEWER
 from app.web.safe_headers import SafeHeaders
 from app.web.state import State
@@ -83,6 +54,7 @@ def build_app(settings: Settings) -> Starlette:
             *cross_origin(settings.cors),
             Middleware(Telemetry, registry=registry),
             Middleware(SafeHeaders),
+            Middleware(NameRequester),
             Middleware(Compress, clients=settings.compress),
             Middleware(TrailingSlash, bases=BASES, excepted=viewer.BASE),
         ],
@@ -99,123 +71,82 @@ def build_app(settings: Settings) -> Starlette:
 @asynccontextmanager
 async def compose(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[State]:
     """Connect the parts for the time of the block; on leaving, work under way is finished."""
-    limits = settings.limits
-    systems = IdentifierSystems.from_settings(settings)
-    worker = Worker.current()
     async with AsyncExitStack() as stack:
-        threads = stack.enter_context(
-            ThreadPoolExecutor(settings.parse_threads, thread_name_prefix="parse")
-        )
-        blobs = open_blob_store(settings.blobs, timeout_seconds=settings.store_timeout_seconds)
-        stack.push_async_callback(blobs.close)
-        index = ElasticsearchIndex(
-            settings.elasticsearch_url,
-            prefix=settings.index_prefix,
-            api_key=settings.elasticsearch_api_key,
-            timeout_seconds=settings.store_timeout_seconds,
-        )
-        stack.push_async_callback(index.close)
-        fhir = HapiStore(
-            http_client(
-                settings.fhir_url,
-                timeout_seconds=settings.store_timeout_seconds,
-                headers=_authorization(settings.fhir_token),
-            )
-        )
-        stack.push_async_callback(fhir.close)
-        pixels = WorkerPool(settings.pixel_workers, limits)
-        stack.push_async_callback(pixels.close)
-        lane = Lane(index)
-        notes = Lane(index)
-        journal = Journal(notes)
-        snapshots = Snapshots(index, fhir)
-        claims = Claims()
-        endpoint = endpoint_resource(settings.dicomweb_url)
-        tombstones = Tombstones(index, limits)
-        linker = StudyLinker(
-            fhir=fhir, patients=Patients(fhir, systems),
-            endpoint=f"Endpoint/{endpoint['id']}",
-            systems=systems, limits=limits, time_zone=settings.time_zone,
-            emptied=settings.emptied_study,
-        )  # fmt: skip
-        removal = Removal(index=index, lane=lane, snapshots=snapshots, linker=linker, limits=limits)
-        redo = Redo(
-            index=index, lane=lane, blobs=blobs, snapshots=snapshots,
-            threads=threads, limits=limits, worker=worker, removal=removal,
-        )  # fmt: skip
-        commits = StudyCommits(
-            index=index,
-            lane=lane,
-            snapshots=snapshots,
-            linker=linker,
-            redo=redo,
-            listing=Listing(index=index, lane=lane, linker=linker, limits=limits),
-            removal=removal,
-        )
-        delete = DeleteStudy(
-            index=index, journal=journal, commits=commits, claims=claims,
-            tombstones=tombstones, limits=limits, worker=worker,
-        )  # fmt: skip
-        rejections = Rejections(delete, active=settings.rejection_notes)
-        store = StoreStudy(
-            index=index, journal=journal, blobs=blobs, commits=commits,
-            claims=claims, threads=threads, limits=limits, worker=worker,
-            rejections=rejections, replace_duplicates=settings.duplicates == "replace",
-            strict=settings.validation == "strict",
-        )  # fmt: skip
-        recovery = Recovery(
-            index=index, blobs=blobs, commits=commits, redo=redo, claims=claims,
-            rejections=rejections, sweep=Sweep(index, blobs, limits), worker=worker,
-        )  # fmt: skip
-        query_tags = QueryTags(index, limits)
-        retrieve = Retrieve(index, blobs, limits, threads, tombstones)
-        await _prepare_stores(settings, index, fhir, endpoint)
-        log.info("recovered", cleared=await recovery.run_once())
+        stores = Stores(settings, stack)
+        parts = Parts(settings, registry, stores)
+        await _prepare_stores(settings, stores, parts)
+        await _recover(parts)
+        _start(settings, stores, parts, stack)
+        yield _state(settings, parts, registry)
+
+
+def _start(settings: Settings, stores: Stores, parts: Parts, stack: AsyncExitStack) -> None:
+    """Start what runs by itself; leaving `stack` ends it, the last first."""
+
+    def run(work: Coroutine[None, None, None]) -> None:
+        stack.push_async_callback(_cancel, asyncio.create_task(work))
+
+    stack.push_async_callback(parts.problems.flush)
+    run(parts.problems.run_forever())
+    run(parts.linked_patients.run_forever(parts.correct.patient_changed))
+    for lane in (stores.lane, stores.notes, stores.rewrites):
         stack.push_async_callback(lane.close)
-        stack.push_async_callback(notes.close)
-        stack.push_async_callback(commits.close)
-        stack.push_async_callback(delete.close)
-        stack.push_async_callback(store.close)
-        stack.push_async_callback(_cancel, asyncio.create_task(recovery.run_forever()))
-        if settings.warm_up:
-            warming = asyncio.create_task(_warm_up(index, fhir, endpoint))
-            stack.push_async_callback(_cancel, warming)
-        yield State(
-            settings=settings,
-            store=store,
-            find=Find(index, limits, query_tags),
-            query_tags=query_tags,
-            retrieve=retrieve,
-            transcode=Transcode(retrieve, blobs, pixels, threads, limits),
-            delete=delete,
-            versions=Versions(index, tombstones, limits),
-            render=Render(retrieve, index, pixels, limits),
-            readiness=Readiness(
-                {"blobs": blobs.ping, "elasticsearch": index.ping, "fhir": fhir.ping}
-            ),
-            admission=Admission(limits),
+    stack.push_async_callback(parts.provenances.close)
+    run(parts.provenances.run_forever())
+    for service in (parts.commits, parts.delete, parts.store, parts.materialize):
+        stack.push_async_callback(service.close)
+    run(parts.recovery.run_forever())
+    for listener in (parts.orders, parts.reflect, parts.changes):
+        stack.push_async_callback(listener.close)
+    run(parts.changes.run_forever())
+    stack.push_async_callback(parts.subscriptions.close)
+    run(parts.subscriptions.run_forever())
+    run(SearchParameters(stores.fhir).install_sometime())
+    if settings.warm_up:
+        run(_warm_up(settings, stores, parts))
+
+
+def _state(settings: Settings, parts: Parts, registry: CollectorRegistry) -> State:
+    """Return what handlers find."""
+    return State(
+        settings=settings,
+        store=parts.store,
+        find=parts.find,
+        query_tags=parts.query_tags,
+        retrieve=parts.retrieve,
+        transcode=parts.transcode,
+        delete=parts.delete,
+        changes=parts.changes,
+        correct=parts.correct,
+        subscriptions=parts.subscriptions,
+        problems=parts.problems,
+        retry=parts.retry,
+        versions=parts.versions,
+        materialize=parts.materialize,
+        render=parts.render,
+        readiness=parts.readiness,
+        admission=Admission(settings.limits),
+        registry=registry,
+        instances=Counter(
+            "coregister_instances",
+            "Instances of STOW requests, by what became of them.",
+            ["outcome"],
             registry=registry,
-            instances=Counter(
-                "coregister_instances",
-                "Instances of STOW requests, by what became of them.",
-                ["outcome"],
-                registry=registry,
-            ),
-        )
+        ),
+    )
 
 
-async def _prepare_stores(
-    settings: Settings, index: ElasticsearchIndex, fhir: HapiStore, endpoint: dict[str, object]
-) -> None:
-    """Make indices and the Endpoint; wait for stores that are still starting."""
+async def _prepare_stores(settings: Settings, stores: Stores, parts: Parts) -> None:
+    """Make indices and the Endpoints; wait for stores that are still starting."""
     while True:
         try:
-            await index.ensure(
+            await stores.index.ensure(
                 index_mappings(),
                 shards=settings.index_shards,
                 replicas=settings.index_replicas,
             )
-            await fhir.ensure_endpoint(endpoint)
+            for endpoint in parts.endpoints:
+                await stores.fhir.ensure_endpoint(endpoint)
         except ConfigurationError:
             raise  # waiting does not help
         except CoregisterError as error:
@@ -225,17 +156,21 @@ async def _prepare_stores(
             break
 
 
-async def _warm_up(index: ElasticsearchIndex, fhir: HapiStore, endpoint: dict[str, object]) -> None:
+async def _recover(parts: Parts) -> None:
+    """Clear up what a crash left; what a store that fails for the moment prevents, the timer does."""
+    try:
+        log.info("recovered", cleared=await parts.recovery.run_once())
+    except CoregisterError as error:
+        log.warning("recovery_postponed", error=type(error).__name__)
+
+
+async def _warm_up(settings: Settings, stores: Stores, parts: Parts) -> None:
     """Exercise the stores beside the first requests, so that their code is compiled early."""
     try:
-        await index.warm_up(index_mappings()["instances"])
-        await fhir.warm_up(endpoint)
+        await stores.index.warm_up(index_mappings()["instances"], settings.limits)
+        await stores.fhir.warm_up(parts.endpoints[0])
     except CoregisterError as error:
         log.warning("warm_up_failed", error=type(error).__name__)
-
-
-def _authorization(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -76,17 +76,82 @@ class Settings(BaseSettings):
         "urn:coregister:accession-number",
         description="Identifier system of an AccessionNumber that names no issuer.",
     )
+    admission_system: str = Field(
+        "urn:coregister:admission-id",
+        description="Identifier system of an AdmissionID that names no issuer.",
+    )
+    specimen_system: str = Field(
+        "urn:coregister:specimen-id",
+        description="Identifier system of a SpecimenIdentifier or ContainerIdentifier that names no issuer.",
+    )
+    study_id_system: str | None = Field(
+        None,
+        description="Identifier system of StudyID; without it StudyID is no identifier of an ImagingStudy.",
+    )
+    coding_scheme_prefix: str = Field(
+        "urn:coregister:coding-scheme:",
+        description="Put before a Coding Scheme Designator that neither PS3.16 nor the object explains, to "
+        "make a code system.",
+    )
     time_zone: str | None = Field(
         None,
         description="Time zone of acquisition times that carry no offset (e.g. `Europe/Vienna`); "
         "without it such an ImagingStudy.started is a date.",
     )
 
+    # ---- who is master of what
+    patient: Literal["fhir", "dicom"] = Field(
+        "fhir",
+        description="Who is right about name, identifier, birth date and sex of a patient whom FHIR knows: "
+        "with `fhir` they are shown in DICOM as FHIR has them, with `dicom` objects are shown as they are, "
+        "and a new study brings name, birth date and sex of the Patient up to date.",
+    )
+    practitioner: Literal["fhir", "dicom"] = Field(
+        "fhir",
+        description="Where a Practitioner comes from whom an object names by an identifier: `fhir` links those "
+        "that are there, `dicom` makes those that are missing.",
+    )
+    encounter: Literal["fhir", "dicom"] = Field(
+        "fhir",
+        description="Where the Encounter of an AdmissionID comes from: `fhir` links one that is there, `dicom` "
+        "makes one that is missing.",
+    )
+    provenance: Literal["on", "off"] = Field(
+        "on",
+        description="Whether a Provenance in FHIR tells of everything that is stored, deleted or corrected: "
+        "when, by whom, and with which digests.",
+    )
+
+    # ---- changes made in FHIR
+    subscriptions: Literal["on", "off"] = Field(
+        "on",
+        description="Whether Coregister keeps subscriptions on the FHIR server, so that a change there is "
+        "heard at once; without them it is found by asking.",
+    )
+    hooks_url: str | None = Field(
+        None,
+        description="Where the FHIR server reaches this Coregister, without a path, e.g. "
+        "`http://coregister:8080`; default: the address that it listens on.",
+    )
+    hooks_secret: str | None = Field(
+        None,
+        description="What the secrets of the subscriptions are derived from; default: made once and kept in "
+        "Elasticsearch.",
+        min_length=16,
+    )
+
     # ---- behaviour
     validation: Literal["lenient", "strict"] = Field(
         "lenient",
         description="What a value that is not as its VR asks does to an instance that could be kept: "
-        "`lenient` stores it with a warning, `strict` refuses it (A900) and names every such attribute.",
+        "`lenient` stores it with a warning and leaves the value out of FHIR, `strict` refuses it (A900) and "
+        "names every such attribute. So with an empty PatientID: a warning, or a refusal (0120).",
+    )
+    inconsistent_patient: Literal["first-wins", "new-wins", "reject"] = Field(
+        "first-wins",
+        description="What an instance does that says of its patient (PatientID and issuer, name, birth date, "
+        "sex) something else than its study: it is shown with the study's patient, the study becomes "
+        "its patient's, or it is refused (A900).",
     )
     duplicates: Literal["reject", "replace"] = Field(
         "reject",
@@ -139,6 +204,21 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/dicom-web"
+
+    @property
+    def hooks_base(self) -> str | None:
+        """Return where the FHIR server calls, or None where nobody said and it cannot be known."""
+        if self.hooks_url is not None:
+            return self.hooks_url.rstrip("/")
+        if self.port == 0 or self.host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            return None
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def viewer_url(self) -> str:
+        """Return the address above the viewer and the DICOMweb base, without a slash at its end."""
+        return self.dicomweb_url.removesuffix("/dicom-web")
 
     @cached_property
     def cors(self) -> tuple[str, ...]:

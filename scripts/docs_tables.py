@@ -5,6 +5,7 @@ is made by the function of that name in `TABLES`.
 """
 
 import inspect
+import json
 import re
 import sys
 import tomllib
@@ -17,6 +18,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 from pydicom.datadict import keyword_for_tag
+from pydicom.sr._concepts_dict import concepts
+from pydicom.uid import UID
 from starlette.routing import Route
 from typer.core import TyperArgument, TyperGroup
 
@@ -226,19 +229,53 @@ def transfer_syntaxes() -> str:
 
 def mapping() -> str:
     """Return the rows of the ImagingStudy table."""
-    places = {
-        "study": "ImagingStudy",
-        "series": "ImagingStudy.series",
-        "instance": "ImagingStudy.series.instance",
-    }
+    places = {"study": "ImagingStudy", "series": "ImagingStudy.series"}
+    return _mapping(
+        (places[level], row) for level, rows in _toml("imaging_study").items() for row in rows
+    )
+
+
+def patient_mapping() -> str:
+    """Return the rows of the Patient table."""
+    return _mapping(("Patient", row) for row in _toml("patient")["row"])
+
+
+def _mapping(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     return table(
-        ("FHIR element", "DICOM attribute", "As"),
+        ("FHIR element", "DICOM attributes, by preference", "As"),
         (
-            (f"`{places[level]}.{row['element']}`", f"{row['keyword']} `{tag_of(row['keyword'])}`", row["as"])
-            for level, rows in _toml("imaging_study").items()
-            for row in rows
+            (
+                f"`{place}.{row['element']}`",
+                "<br>".join(_source(source) for source in row["from"]),
+                row["as"].replace("_", " ") + (f" `{row['with']}`" if "with" in row else ""),
+            )
+            for place, row in rows
         ),
-    )  # fmt: skip
+    )
+
+
+def _source(source: str | Sequence[str]) -> str:
+    first, *others = [source] if isinstance(source, str) else source
+    keyword = first.rpartition(".")[2]
+    said = f"{first.replace('.', ' > ')} `{tag_of(keyword)}`"
+    return f"{said} with {', '.join(others)}" if others else said
+
+
+def body_sites() -> str:
+    """Return SNOMED CT by BodyPartExamined."""
+    return _coded("BodyPartExamined (0018,0015)", "body_sites")
+
+
+def lateralities() -> str:
+    """Return SNOMED CT by Laterality."""
+    return _coded("Laterality (0020,0060)", "lateralities")
+
+
+def _coded(head: str, name: str) -> str:
+    return table(
+        (head, "SNOMED CT", ""),
+        ((f"`{term}`", f"`{code}`", meaning) for term, (code, meaning) in _toml(name).items()),
+    )
 
 
 def gender() -> str:
@@ -265,6 +302,92 @@ def code_systems() -> str:
     return table(
         ("Name in `mappings/fhir`", "URI"),
         ((f"`{name}`", f"`{uri}`") for name, uri in _toml("code_systems").items()),
+    )
+
+
+def coding_schemes() -> str:
+    """Return the URIs of the coding schemes that codes of objects are in."""
+    schemes = _toml("coding_schemes")
+    return table(
+        ("Coding scheme designator", "URI"),
+        (
+            (f"`{name}`", f"`{uri}`")
+            for group in ("uri", "snomed_rt")
+            for name, uri in schemes[group].items()
+        ),
+    )
+
+
+def report_objects() -> str:
+    """Return the classes of objects that become resources of their own."""
+    becomes = {
+        "report": "`DiagnosticReport`, `Observation`",
+        "dose": "`Observation`",
+        "document": "`DocumentReference`, a report of findings also `DiagnosticReport`",
+    }
+    return table(
+        ("SOP Class", "Becomes"),
+        (
+            (f"{UID(uid).name} `{uid}`", becomes[kind])
+            for kind, uids in _toml("reports")["objects"].items()
+            for uid in uids
+        ),
+    )
+
+
+def report_status() -> str:
+    """Return how flags of an object become the status of its resources."""
+    return table(
+        ("Resource", "Flag", "Value", "Status"),
+        (
+            (
+                f"`{kind}`",
+                f"{row['attribute']} `{tag_of(row['attribute'])}`"
+                if "attribute" in row
+                else "otherwise",
+                f"`{row['value']}`" if "value" in row else NOTHING,
+                f"`{row['status']}`",
+            )
+            for kind, rows in _toml("reports")["status"].items()
+            for row in rows
+        ),
+    )
+
+
+def dose_components() -> str:
+    """Return the items of dose reports that become components."""
+    named = {
+        f"{scheme}:{value}": meaning
+        for scheme, concepts_ in concepts.items()
+        for codes in concepts_.values()
+        for value, (meaning, _) in codes.items()
+    }
+    listed = _toml("reports")["dose"]["components"]
+    return table(("Concept", "Code"), ((named[key], key.replace(":", " ")) for key in listed))
+
+
+def search_parameters() -> str:
+    """Return the search parameters that Coregister installs."""
+    folder = ROOT / "mappings" / "fhir" / "search_parameters"
+    parameters = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+    return table(
+        ("Search", "Type", "What it looks at"),
+        (
+            (f"`{each['base'][0]}?{each['code']}=`", each["type"], each["description"])
+            for each in parameters
+        ),
+    )
+
+
+def provenance() -> str:
+    """Return what a Provenance says of each kind of deed."""
+    codes = _toml("provenance")
+    return table(
+        ("Occasion", "`activity`", "`activity.text`", "`entity.role`"),
+        (
+            (name, f"`{said['code']}`", said["text"], f"`{codes['role'][name]}`")
+            for name, said in codes["activity"].items()
+        ),
     )
 
 
@@ -317,9 +440,18 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "returned": returned_attributes,
     "transfer-syntaxes": transfer_syntaxes,
     "mapping": mapping,
+    "patient-mapping": patient_mapping,
+    "body-sites": body_sites,
+    "lateralities": lateralities,
+    "coding-schemes": coding_schemes,
     "gender": gender,
     "name-representations": name_representations,
     "code-systems": code_systems,
+    "report-objects": report_objects,
+    "report-status": report_status,
+    "dose-components": dose_components,
+    "provenance": provenance,
+    "search-parameters": search_parameters,
     "commands": commands,
 }
 

@@ -62,8 +62,9 @@ class Archive:
         return found
 
     def intents(self) -> Documents:
-        """Return what is begun and not finished."""
-        return self.documents("intents", ["study_instance_uid"])
+        """Return what is begun and not finished; of the rest only the Provenance may be outstanding."""
+        found = self.documents("intents", ["study_instance_uid", "deed.id"])
+        return {key: source for key, source in found.items() if "deed" not in source}
 
     def former_versions(self) -> Documents:
         """Return what was replaced or deleted, by version."""

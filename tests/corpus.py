@@ -344,7 +344,9 @@ def wrong_values() -> bytes:
 def wrong_character_set() -> bytes:
     """Return an object whose text is not in the character set that it declares."""
     name = element(0x00100010, b"PN", b"\xff\xfe\xfd^\xe4 ")
-    whole = make_instance(SpecificCharacterSet="ISO_IR 192", PatientName=None)
+    whole = make_instance(
+        SpecificCharacterSet="ISO_IR 192", PatientName=None, PatientID="WRONG-CHARSET"
+    )
     at = whole.index(b"\x10\x00\x20\x00LO")
     return whole[:at] + name + whole[at:]
 

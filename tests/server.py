@@ -37,6 +37,7 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)
     index_prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
     port: int = field(default_factory=free_port)
+    module: str = "app.cli"  # what is run; a bench runs its own
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -75,11 +76,15 @@ class Server:
             "COREGISTER_BLOBS": self.blobs.as_uri(),
             "COREGISTER_INDEX_PREFIX": self.index_prefix,
             "COREGISTER_WARM_UP": "false",
+            "COREGISTER_SUBSCRIPTIONS": "off",  # they would stay when the process is gone
             **self.settings,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve"], env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", self.module, "serve"],
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
         if ready:
             self.wait_until_ready()
@@ -113,6 +118,7 @@ class Server:
         if self.running:
             self.kill()
         drop_indices(self.elasticsearch_url, self.index_prefix)
+        drop_subscriptions(self.fhir_url, self.root)
 
     @property
     def resident_bytes(self) -> int:
@@ -134,6 +140,15 @@ def drop_indices(elasticsearch_url: str, prefix: str) -> None:
     if names:
         joined = ",".join(each["index"] for each in names)
         httpx.delete(f"{elasticsearch_url}/{joined}", timeout=30).raise_for_status()
+
+
+def drop_subscriptions(fhir_url: str, root: str) -> None:
+    """Remove the subscriptions that call an address: the FHIR server would try it again and again."""
+    found = httpx.get(
+        f"{fhir_url}/Subscription", params={"url:below": f"{root}/", "_elements": "id"}, timeout=30
+    )
+    for entry in found.json().get("entry", ()):
+        httpx.delete(entry["fullUrl"], timeout=30)
 
 
 def multipart(*parts: bytes, boundary: str = "xyz-42") -> tuple[dict[str, str], bytes]:

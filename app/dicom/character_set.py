@@ -50,7 +50,7 @@ _DELIMITERS = re.compile(rb"[\\^=]")
 # PS3.3 Tables C.12-2 to C.12-5; pydicom lists them all but this one
 _ENCODINGS = {**python_encoding, "ISO_IR 203": "iso8859_15", "ISO 2022 IR 203": "iso8859_15"}
 _EXTENSIONS = {"ISO 2022 IR 149": "euc_kr", "ISO 2022 IR 58": "gb2312"}
-_STAND_ALONE = frozenset({"UTF8", "GB18030", "GBK"})
+STAND_ALONE = frozenset({"UTF8", "GB18030", "GBK"})
 _MISSPELT = re.compile(r"ISO[ _-]*(2022)?[ _-]*IR[ _-]*(\d+)")
 
 
@@ -66,7 +66,7 @@ class CharacterSet:
     def decode(self, raw: bytes) -> tuple[str, str | None]:
         """Return the text, and what was wrong with it if anything was."""
         initial = self.initial
-        if b"\x1b" in raw and initial not in _STAND_ALONE:
+        if b"\x1b" in raw and initial not in STAND_ALONE:
             return _decode_extended(raw, initial or _ASCII)
         if initial is None:
             return _decode_undeclared(raw, self.extension)
@@ -79,18 +79,19 @@ DEFAULT_REPERTOIRE = CharacterSet(None)
 def character_set(terms: tuple[str | None, ...]) -> tuple[CharacterSet, str | None]:
     """Return the character set that the values of (0008,0005) declare, and a complaint about them."""
     complaint = None
-    codecs = []
-    for term in terms:
-        codec = _ENCODINGS.get(term or "")
-        if codec is None:
-            complaint = "A value is no defined term for a character set."
-            codec = _ENCODINGS.get(_respelt(term or ""))
-        codecs.append(codec)
+    if any((term or "") not in _ENCODINGS for term in terms):
+        complaint = "A value is no defined term for a character set."
+    codecs = codecs_of(terms)
     first = codecs[0] if codecs else None
     if not terms or terms[0] in {None, "", "ISO_IR 6", "ISO 2022 IR 6"} or first is None:
         extensions = (_EXTENSIONS.get(term or "") for term in terms)
         return CharacterSet(None, next(filter(None, extensions), None)), complaint
     return CharacterSet(first), complaint
+
+
+def codecs_of(terms: tuple[str | None, ...]) -> list[str | None]:
+    """Return the codec of each term, None of one that is none."""
+    return [_ENCODINGS.get(term or "") or _ENCODINGS.get(_respelt(term or "")) for term in terms]
 
 
 def _respelt(term: str) -> str:
@@ -134,6 +135,8 @@ def _decode_extended(raw: bytes, initial: str) -> tuple[str, str | None]:
             case "escape":
                 g0, g1 = _G0.get(found, g0), _G1.get(found, g1)
                 continue
+            case "high" if g1 == _ASCII:
+                part, problem = _decode_undeclared(found, None)
             case "high":
                 part, problem = _decode(found, g1)
             case "low" if g0 in _TWO_BYTE_G0:

@@ -18,6 +18,21 @@ class ByteRange:
 
 
 @dataclass(frozen=True, slots=True)
+class Inserted:
+    """Bytes that stand between stretches of an object as it is sent, and are not in the object as stored."""
+
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        """Return how many bytes they are."""
+        return len(self.data)
+
+
+Stretch = ByteRange | Inserted
+
+
+@dataclass(frozen=True, slots=True)
 class PixelLayout:
     """Where each frame lies, so that a frame is a range read (PS3.5 §8, Annex A.4).
 

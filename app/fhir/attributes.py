@@ -9,6 +9,9 @@ from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
+# the tag of an attribute, after those of the sequences that it is in
+Path = tuple[str, ...]
+
 # FHIR's unsignedInt and positiveInt end here (R4 §2.24.0.1)
 _LARGEST_INTEGER = 2**31 - 1
 
@@ -21,15 +24,36 @@ _FORBIDDEN = {
 
 def text(attributes: Mapping[str, Any], keyword: str) -> str:
     """Return the first value that is not empty, as a FHIR string; else an empty one."""
-    for value in _values(attributes, keyword):
-        if isinstance(value, str | int | float) and (clean := fhir_string(str(value))):
-            return clean
-    return ""
+    return text_at(attributes, path(keyword))
 
 
 def unsigned(attributes: Mapping[str, Any], keyword: str) -> int | None:
     """Return the first value where it is an unsignedInt."""
-    for value in _values(attributes, keyword)[:1]:
+    return unsigned_at(attributes, path(keyword))
+
+
+def items(attributes: Mapping[str, Any], keyword: str) -> Sequence[Mapping[str, Any]]:
+    """Return the items of a sequence."""
+    return items_at(attributes, path(keyword))
+
+
+def text_at(attributes: Mapping[str, Any], at: Path) -> str:
+    """Return the first value that is not empty, as a FHIR string; else an empty one."""
+    return next(iter(texts_at(attributes, at)), "")
+
+
+def texts_at(attributes: Mapping[str, Any], at: Path) -> list[str]:
+    """Return the values that are not empty, as FHIR strings."""
+    return [
+        clean
+        for value in values_at(attributes, at)
+        if isinstance(value, str | int | float) and (clean := fhir_string(str(value)))
+    ]
+
+
+def unsigned_at(attributes: Mapping[str, Any], at: Path) -> int | None:
+    """Return the first value where it is an unsignedInt."""
+    for value in values_at(attributes, at)[:1]:
         try:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
@@ -38,9 +62,24 @@ def unsigned(attributes: Mapping[str, Any], keyword: str) -> int | None:
     return None
 
 
-def items(attributes: Mapping[str, Any], keyword: str) -> Sequence[Mapping[str, Any]]:
+def items_at(attributes: Mapping[str, Any], at: Path) -> Sequence[Mapping[str, Any]]:
     """Return the items of a sequence."""
-    return [item for item in _values(attributes, keyword) if isinstance(item, Mapping)]
+    return [item for item in values_at(attributes, at) if isinstance(item, Mapping)]
+
+
+def values_at(attributes: Mapping[str, Any], at: Path) -> Sequence[Any]:
+    """Return the values of an attribute: of all items, where it is within sequences."""
+    if len(at) > 1:
+        found = items_at(attributes, at[:1])
+        return [value for item in found for value in values_at(item, at[1:])]
+    element = attributes.get(at[0])
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return values if isinstance(values, list | tuple) else ()
+
+
+def has_value(attributes: Mapping[str, Any], at: Path) -> bool:
+    """Tell whether an attribute has a value; an item without attributes is none."""
+    return any(value or value == 0 for value in values_at(attributes, at))
 
 
 def fhir_string(value: str) -> str:
@@ -48,12 +87,12 @@ def fhir_string(value: str) -> str:
     return value.translate(_FORBIDDEN).strip()
 
 
-def _values(attributes: Mapping[str, Any], keyword: str) -> Sequence[Any]:
-    values = attributes.get(_tag(keyword), {}).get("Value") or ()
-    return values if isinstance(values, Sequence) else ()
-
-
 @cache
+def path(keywords: str) -> Path:
+    """Return the path of a keyword, or of several with dots between them."""
+    return tuple(map(_tag, keywords.split(".")))
+
+
 def _tag(keyword: str) -> str:
     tag = tag_for_keyword(keyword)
     if tag is None:

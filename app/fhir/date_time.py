@@ -14,6 +14,8 @@ _DATE = re.compile(r"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})")
 # TM is HHMMSS.FFFFFF, shorter from the right; with colons in old objects
 _TIME = re.compile(r"([0-9]{2})(:?)([0-9]{2})(?:\2([0-9]{2})(?:\.([0-9]{1,6}))?)?")
 _OFFSET = re.compile(r"([+-])([0-9]{2})([0-9]{2})")
+# DT is YYYYMMDDHHMMSS.FFFFFF&ZZXX; one that is shorter than a day is of no use here
+_DATE_TIME = re.compile(r"([0-9]{8})([0-9.]*)([+-][0-9]{4})?")
 
 _DATE_LENGTH = 10
 _LEAST_OFFSET, _LARGEST_OFFSET = timedelta(hours=-12), timedelta(hours=14)
@@ -47,14 +49,25 @@ def fhir_date_time(
     TimezoneOffsetFromUTC, else the site's; where there is neither, the answer is the date alone.
     An hour without minutes, which FHIR cannot say, gives the date as well.
     """
-    on = fhir_date(text(attributes, day))
-    clock = _clock(text(attributes, time))
+    own = text(attributes, "TimezoneOffsetFromUTC")
+    return date_time_of(text(attributes, day), text(attributes, time), own, time_zone)
+
+
+def date_time_of(day: str, time: str, own_offset: str, time_zone: str | None) -> str | None:
+    """Return a day (DA, or a DT with its time) and a time (TM) as a FHIR dateTime.
+
+    The offset of a DT goes before that of the data set, and that before the site's.
+    """
+    if whole := _DATE_TIME.fullmatch(day):
+        day, time, own_offset = whole[1], whole[2] or time, whole[3] or own_offset
+    on = fhir_date(day)
+    clock = _clock(time)
     if on is None or clock is None:
         return on
     local = datetime.fromisoformat(on).replace(
         hour=clock.hour, minute=clock.minute, second=clock.second
     )
-    offset = _own_offset(text(attributes, "TimezoneOffsetFromUTC"))
+    offset = _own_offset(own_offset)
     if offset is None and time_zone is not None:
         offset = local.replace(tzinfo=ZoneInfo(time_zone)).utcoffset()
     # before standard time zones, offsets had seconds: FHIR has none
@@ -68,6 +81,8 @@ def earliest(first: str | None, second: str | None) -> str | None:
 
     The choice depends on the two values alone, not on their order.
     """
+    if first == second:
+        return first
     known = [value for value in (first, second) if value]
     return min(known, key=_order) if known else None
 

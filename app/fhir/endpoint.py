@@ -1,4 +1,4 @@
-"""The Endpoint at which the objects of every ImagingStudy can be had."""
+"""The Endpoints at which the objects of every ImagingStudy can be had, and looked at."""
 
 from typing import Any
 
@@ -17,4 +17,18 @@ def endpoint_resource(base_url: str) -> dict[str, Any]:
         "payloadType": [{"coding": [{"system": code_system("dicom"), "code": "113014"}]}],
         "payloadMimeType": ["application/dicom", "application/dicom+json"],
         "address": base_url.rstrip("/"),
+    }
+
+
+def viewer_endpoint_resource(address: str) -> dict[str, Any]:
+    """Return the Endpoint of a viewer: browsers append `?requestType=STUDY&studyUID={uid}` (IHE IID)."""
+    return {
+        "resourceType": "Endpoint",
+        "id": endpoint_id(address),
+        "status": "active",
+        "connectionType": {"system": code_system("connection_type"), "code": "ihe-iid"},
+        "name": "Coregister viewer",
+        "payloadType": [{"coding": [{"system": code_system("dicom"), "code": "113014"}]}],
+        "payloadMimeType": ["text/html"],
+        "address": address,
     }

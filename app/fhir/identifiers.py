@@ -1,7 +1,7 @@
 """Who issued a PatientID or an AccessionNumber, as the system of a FHIR Identifier."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
@@ -21,6 +21,10 @@ class IdentifierSystems:
     patient_id_system: str
     issuer_system_prefix: str
     accession_system: str
+    admission_system: str = "urn:coregister:admission-id"
+    specimen_system: str = "urn:coregister:specimen-id"
+    study_id_system: str | None = None  # none: StudyID becomes no identifier
+    coding_scheme_prefix: str = "urn:coregister:coding-scheme:"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -29,23 +33,51 @@ class IdentifierSystems:
             patient_id_system=settings.patient_id_system,
             issuer_system_prefix=settings.issuer_system_prefix,
             accession_system=settings.accession_system,
+            admission_system=settings.admission_system,
+            specimen_system=settings.specimen_system,
+            study_id_system=settings.study_id_system,
+            coding_scheme_prefix=settings.coding_scheme_prefix,
         )
 
     def of_patient_id(self, attributes: Mapping[str, Any]) -> str:
         """Return the system of the PatientID (PS3.3 §C.2.1, Table 10-18)."""
+        return self.issuer_of_patient_id(attributes) or self.patient_id_system
+
+    def issuer_of_patient_id(self, attributes: Mapping[str, Any]) -> str:
+        """Return the system of a PatientID whose issuer is named, else nothing."""
         for qualifiers in items(attributes, "IssuerOfPatientIDQualifiersSequence"):
             if universal := _universal(qualifiers):
                 return universal
-        return self._local(text(attributes, "IssuerOfPatientID")) or self.patient_id_system
+        return self._local(text(attributes, "IssuerOfPatientID"))
 
     def of_accession_number(self, attributes: Mapping[str, Any]) -> str:
-        """Return the system of the AccessionNumber (HL7v2 Hierarchic Designator, PS3.3 §10.14)."""
-        for issuer in items(attributes, "IssuerOfAccessionNumberSequence"):
+        """Return the system of the AccessionNumber."""
+        issuers = items(attributes, "IssuerOfAccessionNumberSequence")
+        return self._designated(issuers) or self.accession_system
+
+    def of_admission_id(self, attributes: Mapping[str, Any]) -> str:
+        """Return the system of the AdmissionID."""
+        issuers = items(attributes, "IssuerOfAdmissionIDSequence")
+        return self._designated(issuers) or self.admission_system
+
+    def of_specimen(self, description: Mapping[str, Any]) -> str:
+        """Return the system of the SpecimenIdentifier of an item of SpecimenDescriptionSequence."""
+        issuers = items(description, "IssuerOfTheSpecimenIdentifierSequence")
+        return self._designated(issuers) or self.specimen_system
+
+    def of_container(self, attributes: Mapping[str, Any]) -> str:
+        """Return the system of the ContainerIdentifier."""
+        issuers = items(attributes, "IssuerOfTheContainerIdentifierSequence")
+        return self._designated(issuers) or self.specimen_system
+
+    def _designated(self, issuers: Sequence[Mapping[str, Any]]) -> str:
+        """Return the system that a Hierarchic Designator names (HL7v2, PS3.3 §10.14), or nothing."""
+        for issuer in issuers:
             if universal := _universal(issuer):
                 return universal
             if local := self._local(text(issuer, "LocalNamespaceEntityID")):
                 return local
-        return self.accession_system
+        return ""
 
     def _local(self, issuer: str) -> str:
         return self.issuer_system_prefix + quote(issuer, safe="") if issuer else ""

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.dicom.instance import InstanceRecord
-from app.fhir.attributes import text, unsigned
+from app.fhir.accession import revived, with_accessions
+from app.fhir.authorship import Said, fill, said, withdraw
 from app.fhir.commit_marks import CommitMarks, marked, pending_commits
-from app.fhir.date_time import earliest, fhir_date_time
+from app.fhir.contribution import Origin, contributions
+from app.fhir.date_time import earliest
 from app.fhir.identifiers import IdentifierSystems
 from app.fhir.ids import imaging_study_id
 from app.fhir.listing import in_order, listed, lists_now
 from app.fhir.series import grouped, merge_series
-from app.fhir.tables import code_system, rows
+from app.fhir.tables import code_system
 from app.limits import Limits
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
 SOURCE = "urn:coregister"  # meta.source of what was made here; what others made is never removed
 
 _SERVER_SETS = ("versionId", "lastUpdated")
+_NUMBERS = ("identifier", "basedOn")
+_APART = frozenset({"started", *_NUMBERS})
 _RETIRED = frozenset({"entered-in-error", "cancelled"})
 
 
@@ -62,7 +66,7 @@ def merge_imaging_study(
     added: Sequence[InstanceRecord],
     *,
     patient: str,
-    endpoint: str,
+    endpoints: Sequence[str],
     limits: Limits,
     systems: IdentifierSystems,
     time_zone: str | None,
@@ -71,23 +75,31 @@ def merge_imaging_study(
 ) -> dict[str, Any]:
     """Return the ImagingStudy after `added`; `previous` stays as it is.
 
-    `patient` and `endpoint` are references. An instance that the study lists already is not counted again;
+    `patient` and `endpoints` are references. An instance that the study lists already is not counted again;
     nor are those in `replaced`, new versions of instances that it has.
     """
     records = [*added, *replaced]
+    origin = Origin(systems, time_zone, limits.fhir_values)
     study = _begun(previous, records, patient)
     complete = listed(study)
     series = merge_series(
-        study.get("series", ()), grouped(added), grouped(replaced), time_zone=time_zone
+        study.get("series", ()),
+        grouped(added),
+        grouped(replaced),
+        origin=origin,
     )
     total = sum(one["numberOfInstances"] for one in series)
     if not (complete and lists_now(total=total, added=len(records), limits=limits)):
         for one in series:
             one.pop("instance", None)
     study["series"] = in_order(series)
-    derive(study, endpoint)
-    for record in records:
-        _fill(study, record.attributes, systems, time_zone)
+    derive(study, endpoints)
+    for _, contribution in contributions(records, "study", origin):
+        _fill(study, contribution.elements, origin.most)
+    touched = {record.series_instance_uid for record in records}
+    for one in series:
+        if one["uid"] in touched and "started" in one:  # in place of a StudyDate that there is not
+            fill(study, {"started": said(one["started"], 1)}, most=1)
     study["extension"] = marked(study, commit)
     if not study["extension"]:
         del study["extension"]
@@ -106,7 +118,7 @@ def _begun(
         study.setdefault("id", imaging_study_id(uid))
         study["identifier"] = _with_study_uid(study.get("identifier", ()), uid)
     if previous is not None and retired(previous):
-        study.pop("started", None)
+        study = revived(study)
         if study.get("subject", {}).get("reference") != patient:
             study["subject"] = {"reference": patient}
     # a subject that only names the patient is made a link; a link is never changed here
@@ -138,42 +150,24 @@ def _with_study_uid(identifiers: Sequence[Mapping[str, Any]], uid: str) -> list[
     return [ours, *(i for i in identifiers if i.get("system") != ours["system"])]
 
 
-def derive(study: dict[str, Any], endpoint: str) -> None:
+def derive(study: dict[str, Any], endpoints: Sequence[str]) -> None:
     """Set what follows from the series (R4 ImagingStudy; ModalitiesInStudy of PS3.4 Table C.6-5)."""
     counts = count(study)
     study["status"] = "available"
     study["numberOfSeries"] = len(counts.series)
     study["numberOfInstances"] = counts.instances
-    study["endpoint"] = [{"reference": endpoint}]
+    study["endpoint"] = [{"reference": endpoint} for endpoint in endpoints]
     study["modality"] = [{"system": code_system("dicom"), "code": m} for m in counts.modalities]
     if not study["modality"]:
         del study["modality"]
 
 
-def _fill(
-    study: dict[str, Any],
-    attributes: Mapping[str, Any],
-    systems: IdentifierSystems,
-    time_zone: str | None,
-) -> None:
-    """Give elements that one instance has a value for that value."""
-    started = fhir_date_time(attributes, day="StudyDate", time="StudyTime", time_zone=time_zone)
-    if started := earliest(study.get("started"), started):
-        study["started"] = started
-    for row in rows("study"):
-        convert = text if row.conversion == "text" else unsigned
-        value = convert(attributes, row.keyword)
-        if row.element not in study and value not in ("", None):
-            study[row.element] = value
-    if number := text(attributes, "AccessionNumber"):
-        accession = {
-            "type": {"coding": [{"system": code_system("identifier_type"), "code": "ACSN"}]},
-            "system": systems.of_accession_number(attributes),
-            "value": number,
-        }
-        if not any(_same(accession, other) for other in study["identifier"]):
-            study["identifier"] = [*study["identifier"], accession]
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return (one["system"], one["value"]) == (other.get("system"), other.get("value"))
+def _fill(study: dict[str, Any], made: Mapping[str, Said], most: int) -> None:
+    """Give the study what an instance says of it."""
+    if "started" in made:
+        withdraw(study, "started")
+        study["started"] = earliest(study.get("started"), made["started"].value)
+    for element in _NUMBERS:
+        if element in made:
+            study[element] = with_accessions(study.get(element, ()), made[element].copy(), most)
+    fill(study, {k: v for k, v in made.items() if k not in _APART}, most=most)

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.fhir.attributes import fhir_string
 from app.fhir.commit_marks import CommitMarks, marked
 from app.fhir.tables import code_system
 from app.limits import Limits
+
+FRAMES_EXTENSION = "urn:coregister:number-of-frames"  # R6 has an element for it
 
 # a commit that brings at least this part of the whole may write the whole list: then all the writes of a
 # growing study together cost a constant number of times its size
@@ -27,6 +30,8 @@ class ListedInstance:
     sop_instance_uid: str
     sop_class_uid: str
     number: int | None = None
+    title: str = ""
+    frames: int = 1
 
     def element(self) -> dict[str, Any]:
         """Return it as an element of `ImagingStudy.series.instance`."""
@@ -36,6 +41,10 @@ class ListedInstance:
         }
         if self.number is not None:
             element["number"] = self.number
+        if title := fhir_string(self.title):
+            element["title"] = title
+        if self.frames > 1:
+            element["extension"] = [{"url": FRAMES_EXTENSION, "valuePositiveInt": self.frames}]
         return element
 
 

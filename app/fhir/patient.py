@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.fhir.attributes import fhir_string, items, text
-from app.fhir.date_time import fhir_date
+from app.fhir.attributes import text
+from app.fhir.data_set import DataSet
 from app.fhir.identifiers import IdentifierSystems
 from app.fhir.ids import patient_id
-from app.fhir.tables import code_system, gender_otherwise, genders, name_representations
+from app.fhir.patient_conversions import PATIENT_CONVERSIONS
+from app.fhir.rows import elements_of
+from app.fhir.tables import code_system, rows
 
 __all__ = ["IdentifierSystems", "PatientKey", "patient_key", "patient_resource"]
 
 # Patients of studies without a PatientID: nothing says that two such studies are of one person
 PATIENT_OF_STUDY_SYSTEM = "urn:coregister:patient-of-study"
-
-_NAME_REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,57 +47,13 @@ def patient_key(
     return PatientKey(systems.of_patient_id(attributes), value)
 
 
-def patient_resource(attributes: Mapping[str, Any], key: PatientKey) -> dict[str, Any]:
-    """Return a minimal Patient from the attributes of the Patient Module (PS3.3 §C.7.1.1)."""
+def patient_resource(
+    attributes: Mapping[str, Any], key: PatientKey, systems: IdentifierSystems
+) -> dict[str, Any]:
+    """Return a Patient from the attributes of the Patient Module (PS3.3 §C.7.1.1)."""
     identifier: dict[str, Any] = {"use": "usual", "system": key.system, "value": key.value}
     if not key.of_study:
         identifier["type"] = {"coding": [{"system": code_system("identifier_type"), "code": "MR"}]}
-    resource: dict[str, Any] = {
-        "resourceType": "Patient",
-        "id": patient_id(key.system, key.value),
-        "identifier": [identifier],
-    }
-    if names := _names(attributes):
-        resource["name"] = names
-    if sex := text(attributes, "PatientSex"):
-        resource["gender"] = genders().get(sex.upper(), gender_otherwise())
-    if birth_date := fhir_date(text(attributes, "PatientBirthDate")):
-        resource["birthDate"] = birth_date
-    return resource
-
-
-def _names(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one HumanName for each component group of PatientName."""
-    names = []
-    for group in items(attributes, "PatientName")[:1]:
-        written = [kind for kind in name_representations() if _components(group.get(kind))]
-        for kind in written:
-            name = _human_name(_components(group[kind]))
-            if written != ["Alphabetic"]:
-                code = name_representations()[kind]
-                name["extension"] = [{"url": _NAME_REPRESENTATION, "valueCode": code}]
-            names.append(name)
-    return names
-
-
-def _human_name(components: list[str]) -> dict[str, Any]:
-    """Return family^given^middle^prefix^suffix (PS3.5 §6.2.1.1) as a HumanName."""
-    family, given, middle, prefix, suffix = (components + [""] * 5)[:5]
-    spoken = [part for part in (prefix, given, middle, family, suffix) if part]
-    name: dict[str, Any] = {"use": "usual", "text": " ".join(spoken)}
-    if family:
-        name["family"] = family
-    if given or middle:
-        name["given"] = [part for part in (given, middle) if part]
-    if prefix:
-        name["prefix"] = [prefix]
-    if suffix:
-        name["suffix"] = [suffix]
-    return name
-
-
-def _components(group: object) -> list[str]:
-    if not isinstance(group, str):
-        return []
-    components = [fhir_string(part) for part in group.split("^")][:5]
-    return components if any(components) else []
+    data_set = DataSet(attributes, systems)
+    made = elements_of(data_set, rows("patient"), PATIENT_CONVERSIONS, {"identifier": [identifier]})
+    return {"resourceType": "Patient", "id": patient_id(key.system, key.value), **made}

@@ -4,21 +4,23 @@ A study without instances is retired: it keeps its identity and its subject, has
 and a status that says so. What is stored again revives it (`app.fhir.imaging_study`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from app.fhir.accession import made_here
+from app.fhir.authorship import authored, is_memory
 from app.fhir.commit_marks import CommitMarks, marked, pending_commits
 from app.fhir.imaging_study import SOURCE, derive, without_server_meta
 from app.fhir.listing import listed, lists_now
 from app.fhir.tables import code_system
 from app.limits import Limits
 
-# elements that are made from the objects; with anything else somebody else has a part in the resource
-_MADE_FROM_OBJECTS = frozenset(
+# elements that are always made here; others only where `app.fhir.authorship` knows them
+_OWNED = frozenset(
     {
-        "resourceType", "id", "meta", "implicitRules", "extension", "identifier", "status", "modality",
-        "subject", "started", "endpoint", "numberOfSeries", "numberOfInstances", "description", "series",
+        "resourceType", "id", "meta", "implicitRules", "extension", "identifier", "basedOn", "status",
+        "modality", "subject", "started", "endpoint", "numberOfSeries", "numberOfInstances", "series",
     }
 )  # fmt: skip
 
@@ -27,7 +29,7 @@ def reduce_imaging_study(
     previous: Mapping[str, Any],
     removed: Mapping[str, AbstractSet[str]],
     *,
-    endpoint: str,
+    endpoints: Sequence[str],
     emptied_status: str,
     limits: Limits,
     commit: CommitMarks,
@@ -48,7 +50,7 @@ def reduce_imaging_study(
     if not (complete and lists_now(total=total, added=taken, limits=limits)):
         series = [{k: v for k, v in one.items() if k != "instance"} for one in series]
     study["series"] = series
-    derive(study, endpoint)
+    derive(study, endpoints)
     if not series:
         study["status"] = emptied_status
         del study["series"], study["endpoint"]
@@ -75,13 +77,12 @@ def ours_alone(imaging_study: Mapping[str, Any]) -> bool:
     marks = frozenset(pending_commits(imaging_study))
     return (
         source == SOURCE
-        and imaging_study.keys() <= _MADE_FROM_OBJECTS
-        and not marked(imaging_study, CommitMarks((), marks))
+        and imaging_study.keys() <= _OWNED | authored(imaging_study)
+        and all(map(is_memory, marked(imaging_study, CommitMarks((), marks))))
         and all(_from_object(each) for each in imaging_study.get("identifier", ()))
+        and all(made_here(each) for each in imaging_study.get("basedOn", ()))
     )
 
 
 def _from_object(identifier: Mapping[str, Any]) -> bool:
-    codings = identifier.get("type", {}).get("coding", ())
-    accession = any(coding.get("code") == "ACSN" for coding in codings)
-    return accession or identifier.get("system") == code_system("dicom_uid")
+    return identifier.get("system") == code_system("dicom_uid") or made_here(identifier)

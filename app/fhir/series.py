@@ -4,12 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.dicom.instance import InstanceRecord
-from app.fhir.attributes import text, unsigned
-from app.fhir.date_time import earliest, fhir_date_time
+from app.dicom.instance_title import instance_title
+from app.fhir.attributes import unsigned
+from app.fhir.authorship import fill, joined
+from app.fhir.contribution import Origin, contributions
 from app.fhir.listing import ListedInstance, in_order
-from app.fhir.tables import code_system, rows
+from app.fhir.tables import code_system
 
 _DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+
+_OWNED = frozenset({"modality", "started"})
 
 Grouped = Mapping[str, Mapping[str, InstanceRecord]]
 
@@ -27,7 +31,7 @@ def merge_series(
     added: Grouped,
     replaced: Grouped,
     *,
-    time_zone: str | None,
+    origin: Origin,
 ) -> list[dict[str, Any]]:
     """Return the series after `added`, each with the list that it had and the new instances.
 
@@ -39,24 +43,20 @@ def merge_series(
     for uid, records in added.items():
         series = merged.setdefault(uid, {"uid": uid, "numberOfInstances": 0})
         new = [record for sop_uid, record in records.items() if sop_uid not in known]
-        for record in records.values():
-            _fill(series, record.attributes, time_zone)
+        _fill(series, records, origin)
         series["numberOfInstances"] += len(new)
         series["instance"] = in_order(
             [*series.get("instance", ()), *(listed_instance(record).element() for record in new)]
         )
     for uid, records in replaced.items():
         if uid in merged:
-            _replace(merged[uid], records, time_zone)
+            _fill(merged[uid], records, origin)
+            _replace(merged[uid], records)
     return list(merged.values())
 
 
-def _replace(
-    series: dict[str, Any], records: Mapping[str, InstanceRecord], time_zone: str | None
-) -> None:
+def _replace(series: dict[str, Any], records: Mapping[str, InstanceRecord]) -> None:
     """Let the list of a series, where it has one, tell of the new versions."""
-    for record in records.values():
-        _fill(series, record.attributes, time_zone)
     if series.get("instance"):
         series["instance"] = in_order(
             [
@@ -88,24 +88,34 @@ def listed_instance(record: InstanceRecord) -> ListedInstance:
         sop_instance_uid=record.sop_instance_uid,
         sop_class_uid=record.sop_class_uid,
         number=unsigned(record.attributes, "InstanceNumber"),
+        title=instance_title(record.attributes),
+        frames=unsigned(record.attributes, "NumberOfFrames") or _frames(record),
     )
 
 
-def _fill(series: dict[str, Any], attributes: Mapping[str, Any], time_zone: str | None) -> None:
-    if "code" not in series.get("modality", {}):
-        series["modality"] = _modality(text(attributes, "Modality"))
-    started = fhir_date_time(attributes, day="SeriesDate", time="SeriesTime", time_zone=time_zone)
-    if started := earliest(series.get("started"), started):
-        series["started"] = started
-    for row in rows("series"):
-        convert = text if row.conversion == "text" else unsigned
-        value = convert(attributes, row.keyword)
-        if row.element not in series and value not in ("", None):
-            series[row.element] = value
+def _frames(record: InstanceRecord) -> int:
+    return len(record.pixels.frames) if record.pixels is not None else 1
+
+
+def _fill(series: dict[str, Any], records: Mapping[str, InstanceRecord], origin: Origin) -> None:
+    """Give the series what its instances say of it."""
+    for _, said in contributions(records.values(), "series", origin):
+        made = said.elements
+        # the modality is required, and owned: of several the first in the alphabet
+        codes = {_code(series), made["modality"].value if "modality" in made else ""} - {""}
+        if _code(series) != (code := min(codes, default="")) or "modality" not in series:
+            series["modality"] = _modality(code)
+        if "started" in made:
+            series["started"] = joined("started", series.get("started"), made["started"].value)
+        fill(series, {k: v for k, v in made.items() if k not in _OWNED}, most=origin.most)
+
+
+def _code(series: Mapping[str, Any]) -> str:
+    return str(series.get("modality", {}).get("code", ""))
 
 
 def _modality(code: str) -> dict[str, Any]:
     """Return the modality as R4 wants it: it is required, so a missing one says that it is."""
     if not code:
         return {"extension": [{"url": _DATA_ABSENT_REASON, "valueCode": "unknown"}]}
-    return {"system": code_system("dicom"), "code": " ".join(code.split())}
+    return {"system": code_system("dicom"), "code": code}

@@ -6,16 +6,16 @@ attributes are the latest that its instances gave: a value that a later instance
 one before, one that it lacks stays. Documents are always written whole.
 """
 
-from base64 import b32encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
+from app.dicom.correction import Correction, corrected, restored
 from app.dicom.instance import ByteRange, PixelLayout, StoredInstance
+from app.dicom.instance_title import instance_title
 from app.dicom.qido_grammar import Level
-from app.dicom.temporal import parse_date, parse_time
-from app.index.comparable import number_of, ordered_number
+from app.index.comparable import number_of
+from app.index.frames import number_of_frames
 from app.index.levels import (
     COMPUTED,
     MODALITIES_IN_STUDY,
@@ -26,7 +26,8 @@ from app.index.levels import (
     attributes_of,
     columns_of_instances,
 )
-from app.index.ordering import NEWEST, ORDER, VALUES, column_values
+from app.index.order_key import first_value, order_of
+from app.index.ordering import VALUES, column_values
 from app.index.packing import (
     pack_bulk,
     pack_json,
@@ -39,9 +40,15 @@ from app.index.packing import (
 from app.index.tokens import indexed_values
 from app.limits import Limits
 
-_NEWEST_FIRST = str.maketrans("0123456789", "9876543210")
-_MODALITY, _STUDY_DATE, _STUDY_TIME = "00080060", "00080020", "00080030"
-_SERIES_NUMBER, _INSTANCE_NUMBER, _NUMBER_OF_FRAMES = "00200011", "00200013", "00280008"
+_AS_NEEDED = frozenset({"items", "not_indexed", "correction"})
+_INSTANCE_NUMBER = "00200013"
+
+# what an object, a series or a study with these attributes is to show otherwise, or None
+Correcting = Callable[[Mapping[str, Any]], Correction | None]
+
+
+def as_it_is(_attributes: Mapping[str, Any]) -> None:
+    """Correct nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +64,13 @@ def instance_document(stored: StoredInstance, limits: Limits) -> dict[str, Any]:
     """Return the document of an instance, still without its links."""
     record = stored.record
     attributes = _read_from_object(record.attributes)
-    values = indexed_values(attributes, limits)
     document: dict[str, Any] = {
         "study_instance_uid": record.study_instance_uid,
         "series_instance_uid": record.series_instance_uid,
         "sop_instance_uid": record.sop_instance_uid,
         "sop_class_uid": record.sop_class_uid,
         "transfer_syntax_uid": record.transfer_syntax_uid,
-        **_order(
+        **order_of(
             attributes,
             record.study_instance_uid,
             record.series_instance_uid,
@@ -76,16 +82,13 @@ def instance_document(stored: StoredInstance, limits: Limits) -> dict[str, Any]:
         "version": stored.version,
         "stored_at": stored.stored_at,
         "deflated": record.deflated,
-        "instance_number": number_of(_first(attributes, _INSTANCE_NUMBER)),
-        "number_of_frames": _number_of_frames(record.attributes, record.pixels),
-        VALUES: column_values(values.tokens, columns_of_instances()),
-        "tokens": values.tokens,
+        "instance_number": number_of(first_value(attributes, _INSTANCE_NUMBER)),
+        "number_of_frames": number_of_frames(record.attributes, record.pixels),
+        **_found_by(attributes, columns_of_instances(), limits),
         "metadata": pack_json(record.attributes),
     }
-    if values.items:
-        document["items"] = [{"tokens": tokens} for tokens in values.items]
-    if values.not_indexed:
-        document["not_indexed"] = values.not_indexed
+    if title := instance_title(record.attributes):
+        document["title"] = title
     if record.bulk:
         document["bulk"] = pack_bulk(record.bulk)
     if record.pixels is not None:
@@ -98,6 +101,25 @@ def linked(document: Mapping[str, Any], links: Links) -> dict[str, Any]:
     return {**document, "fhir": _fhir(links)}
 
 
+def as_shown(
+    document: Mapping[str, Any],
+    own: Mapping[str, Any],
+    correction: Correction | None,
+    limits: Limits,
+) -> dict[str, Any]:
+    """Return an instance's document with this correction of its `own` attributes instead of what it has.
+
+    What it is found by is made anew: the index does not give it back (`_source.excludes`).
+    """
+    attributes = own if correction is None else corrected(own, correction, instance=True)
+    return {
+        **_without_found(document),
+        **_found_by(_read_from_object(attributes), columns_of_instances(), limits),
+        "metadata": pack_json(attributes),
+        **_corrections(correction),
+    }
+
+
 def series_document(
     previous: Mapping[str, Any] | None,
     added: Sequence[StoredInstance],
@@ -105,6 +127,7 @@ def series_document(
     *,
     number_of_instances: int,
     limits: Limits,
+    correct: Correcting = as_it_is,
 ) -> dict[str, Any]:
     """Return the document of a series after instances were added, in the order they were stored."""
     newest = added[-1].record
@@ -113,10 +136,10 @@ def series_document(
     return {
         "study_instance_uid": newest.study_instance_uid,
         "series_instance_uid": newest.series_instance_uid,
-        **_order(attributes, newest.study_instance_uid, newest.series_instance_uid),
+        **order_of(attributes, newest.study_instance_uid, newest.series_instance_uid),
         "number_of_instances": number_of_instances,
         "stored_at": added[-1].stored_at,
-        **_searchable(attributes, computed, limits),
+        **_searchable(attributes, computed, limits, correct(attributes)),
         "fhir": {**_fhir(links), "imaging_study_version": links.imaging_study_version},
     }
 
@@ -130,6 +153,7 @@ def study_document(
     number_of_instances: int,
     modalities: Iterable[str],
     limits: Limits,
+    correct: Correcting = as_it_is,
 ) -> dict[str, Any]:
     """Return the document of a study after instances were added, in the order they were stored."""
     newest = added[-1].record
@@ -144,28 +168,56 @@ def study_document(
     }
     return {
         "study_instance_uid": newest.study_instance_uid,
-        **_order(attributes, newest.study_instance_uid),
+        **order_of(attributes, newest.study_instance_uid),
         "sop_classes": sop_classes,
         "number_of_series": number_of_series,
         "number_of_instances": number_of_instances,
         "stored_at": added[-1].stored_at,
-        **_searchable(attributes, computed, limits),
+        **_searchable(attributes, computed, limits, correct(attributes)),
         "fhir": {**_fhir(links), "imaging_study_version": links.imaging_study_version},
     }
 
 
-def relinked(document: Mapping[str, Any], links: Links, limits: Limits) -> dict[str, Any]:
-    """Return a series' or study's document as of another version of its ImagingStudy."""
+def relinked(
+    document: Mapping[str, Any],
+    links: Links,
+    limits: Limits,
+    correct: Correcting | None = None,
+) -> dict[str, Any]:
+    """Return a series' or study's document as of another version of its ImagingStudy.
+
+    With `correct` it is shown as that says, else as before.
+    """
+    attributes = own_attributes(document)
+    correction = read_correction(document) if correct is None else correct(attributes)
     return {
-        **document,
-        **_searchable(unpack_json(document["metadata"]), {}, limits),
-        "fhir": {**_fhir(links), "imaging_study_version": links.imaging_study_version},
+        **_without_found(document),
+        **_searchable(attributes, {}, limits, correction),
+        "fhir": {
+            **document["fhir"],
+            **_fhir(links),
+            "imaging_study_version": links.imaging_study_version,
+        },
     }
+
+
+def own_attributes(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a document as its objects have them: without the correction."""
+    attributes: dict[str, Any] = unpack_json(source["metadata"])
+    correction = read_correction(source)
+    return attributes if correction is None else restored(attributes, correction)
 
 
 def read_metadata(source: Mapping[str, Any]) -> bytes:
     """Return the DICOM JSON object of a document, as it was stored."""
     return unpack(source["metadata"])
+
+
+def read_correction(source: Mapping[str, Any]) -> Correction | None:
+    """Return what a document's metadata show otherwise than the objects say, or None."""
+    if "correction" not in source:
+        return None
+    return Correction.from_json(unpack_json(source["correction"]))
 
 
 def read_bulk(source: Mapping[str, Any]) -> dict[str, ByteRange]:
@@ -183,15 +235,30 @@ def _fhir(links: Links) -> dict[str, Any]:
 
 
 def _searchable(
-    attributes: Mapping[str, Any], computed: Mapping[str, Any], limits: Limits
+    attributes: Mapping[str, Any],
+    computed: Mapping[str, Any],
+    limits: Limits,
+    correction: Correction | None,
 ) -> dict[str, Any]:
     """Return tokens and metadata of a series' or study's document."""
     together = dict(sorted({**attributes, **computed}.items()))
-    values = indexed_values(together, limits)
-    fields: dict[str, Any] = {
-        VALUES: column_values(values.tokens, together),
-        "tokens": values.tokens,
+    if correction is not None:
+        together = corrected(together, correction, instance=False)
+    return {
+        **_found_by(together, together, limits),
         "metadata": pack_json(together),
+        **_corrections(correction),
+    }
+
+
+def _found_by(
+    attributes: Mapping[str, Any], columns: Container[str], limits: Limits
+) -> dict[str, Any]:
+    """Return the fields of a document that it is found and sorted by."""
+    values = indexed_values(attributes, limits)
+    fields: dict[str, Any] = {
+        VALUES: column_values(values.tokens, columns),
+        "tokens": values.tokens,
     }
     if values.items:
         fields["items"] = [{"tokens": tokens} for tokens in values.items]
@@ -200,13 +267,22 @@ def _searchable(
     return fields
 
 
+def _without_found(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document without what is there only where it is needed."""
+    return {name: value for name, value in document.items() if name not in _AS_NEEDED}
+
+
+def _corrections(correction: Correction | None) -> dict[str, Any]:
+    return {} if correction is None else {"correction": pack_json(correction.to_json())}
+
+
 def _latest(
     level: Level, previous: Mapping[str, Any] | None, added: Sequence[StoredInstance]
 ) -> dict[str, Any]:
     """Return the attributes of a level, each as the latest instance that has a value gave it."""
     merged: dict[str, Any] = {}
     if previous is not None:
-        merged = _read_from_object(unpack_json(previous["metadata"]))
+        merged = _read_from_object(own_attributes(previous))
     for stored in added:
         for tag, element in attributes_of(level, stored.record.attributes).items():
             if tag not in merged or element.keys() - {"vr"}:
@@ -221,50 +297,3 @@ def _read_from_object(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _count(number: int) -> dict[str, Any]:
     return {"vr": "IS", "Value": [number]}
-
-
-def _number_of_frames(attributes: Mapping[str, Any], pixels: PixelLayout | None) -> int:
-    number = number_of(_first(attributes, _NUMBER_OF_FRAMES))
-    if number is not None and number >= 1:
-        return int(number)
-    return len(pixels.frames) if pixels is not None else 0
-
-
-def _first(attributes: Mapping[str, Any], tag: str) -> Any:
-    values = attributes.get(tag, {}).get("Value")
-    return values[0] if values else None
-
-
-def _order(
-    attributes: Mapping[str, Any],
-    study_instance_uid: str,
-    series_instance_uid: str | None = None,
-    sop_instance_uid: str | None = None,
-) -> dict[str, Any]:
-    """Return a key that sorts newest studies first, then by series and instance number; and how it begins.
-
-    Digests of the UIDs make the order total and keep the key short.
-    """
-    newest = _newest_first(attributes)
-    key = newest + _digest(study_instance_uid)
-    if series_instance_uid is not None:
-        key += _number_key(attributes, _SERIES_NUMBER) + _digest(series_instance_uid)
-    if sop_instance_uid is not None:
-        key += _number_key(attributes, _INSTANCE_NUMBER) + _digest(sop_instance_uid)
-    return {ORDER: key, NEWEST: int(newest)}
-
-
-def _newest_first(attributes: Mapping[str, Any]) -> str:
-    date = parse_date(str(_first(attributes, _STUDY_DATE) or ""))
-    time = parse_time(str(_first(attributes, _STUDY_TIME) or ""))
-    newest = (date.earliest if date else "0" * 8) + (time.earliest[:6] if time else "0" * 6)
-    return newest.translate(_NEWEST_FIRST)
-
-
-def _number_key(attributes: Mapping[str, Any], tag: str) -> str:
-    number = number_of(_first(attributes, tag))
-    return "~" if number is None else ordered_number(number) + "."
-
-
-def _digest(uid: str) -> str:
-    return b32encode(sha256(uid.encode()).digest()[:10]).decode()

@@ -7,10 +7,8 @@ anew from those that remain, newest first, until every attribute that it had is 
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from app.dicom.qido_grammar import Level
-from app.index.documents import read_metadata
+from app.index.documents import own_attributes
 from app.index.levels import COMPUTED, attributes_of
 
 
@@ -22,7 +20,7 @@ class Remaining:
         self._level = level
         self._wanted: dict[str, Any] | None = None
         if before is not None:
-            attributes = orjson.loads(read_metadata(before))
+            attributes = own_attributes(before)
             self._wanted = {tag: e for tag, e in attributes.items() if tag not in COMPUTED}
         self.attributes: dict[str, Any] = {}
         self.stored_at: str | None = None  # of the newest
@@ -30,7 +28,7 @@ class Remaining:
     def take(self, source: Mapping[str, Any]) -> None:
         """Take the document of an instance in, the newest first."""
         self.stored_at = self.stored_at or source["stored_at"]
-        attributes = orjson.loads(read_metadata(source))
+        attributes = own_attributes(source)
         for tag, element in attributes_of(self._level, attributes).items():
             if tag not in self.attributes or (
                 _has_value(element) and not _has_value(self.attributes[tag])

@@ -21,7 +21,7 @@ from app.pixels.render_grayscale import grey_levels, whole_range
 from app.pixels.render_icc import converted, profile_bytes, profile_of
 from app.pixels.render_options import IccProfile, RenderOptions, Window
 from app.pixels.render_overlay import overlay_of
-from app.pixels.render_source import ImageSource, StoredFrame, read_source
+from app.pixels.render_source import ImageSource, StoredFrame, corrected_by, read_source
 
 Range = tuple[float, float]
 
@@ -37,6 +37,8 @@ def render(source: ImageSource, options: RenderOptions) -> bytes:
     Raises NotAcceptable, BadQuery.
     """
     dataset, frames = read_source(source)
+    if options.annotations:
+        dataset = corrected_by(dataset, source.corrected)
     if options.media_type == GIF:
         shared = _shared_range(dataset, frames)
         images = [_image(dataset, frame, options, shared) for frame in frames]

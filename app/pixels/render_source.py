@@ -1,7 +1,8 @@
 """What a worker needs to render frames: the object up to its pixel data, and the frames as stored."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -31,6 +32,8 @@ class ImageSource:
     description: PixelDescription
     numbers: tuple[int, ...]  # of the frames, which count from 1
     frames: tuple[bytes, ...]
+    # what is shown otherwise than the object says: elements of the DICOM JSON Model, None for one that is not
+    corrected: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,19 @@ def read_source(source: ImageSource) -> tuple[Dataset, Sequence[StoredFrame]]:
         for number, data in zip(source.numbers, source.frames, strict=True)
     ]
     return _read_head(source.head, deflated=source.deflated), frames
+
+
+def corrected_by(dataset: Dataset, corrected: Mapping[str, Any]) -> Dataset:
+    """Return a data set as it is to be shown."""
+    if not corrected:
+        return dataset
+    shown = deepcopy(dataset)
+    for tag, element in corrected.items():
+        if int(tag, 16) in shown:
+            del shown[int(tag, 16)]
+        if element is not None:
+            shown.update(Dataset.from_json({tag: element}))
+    return shown
 
 
 # the frames of one object come one after the other, and some objects have thousands

@@ -16,33 +16,33 @@ import asyncio
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from itertools import count
+from typing import Any
 
 import structlog
 
-from app.errors import CoregisterError, LinkRefused, VersionConflict
-from app.services.compare import KNOWN_FIELDS, Committed, compare
+from app.errors import CoregisterError, LinkRefused, StoreUnavailable, VersionConflict
+from app.services.compare import Committed
 from app.services.index_writes import insist
-from app.services.intents import INTENTS, from_source
 from app.services.link import StudyLinker
 from app.services.listing import Listing
+from app.services.ownership import Ownership
+from app.services.patience import retried
+from app.services.problems import Problems
+from app.services.reconcile import Reconcile, records_of
 from app.services.redo import Redo
 from app.services.remove import Removal
 from app.services.replace import put_versions
-from app.services.snapshot import (
-    INSTANCES,
-    VERSIONS,
-    Snapshot,
-    Snapshots,
-    links_of,
-    writes_of,
-)
-from app.services.submission import StudyState, Submission, Waiting
+from app.services.snapshot import Snapshot, Snapshots, links_of, writes_of
+from app.services.study_patient import mismatches
+from app.services.study_reader import StudyReader
+from app.services.submission import Job, StudyState, Submission, Waiting
 from app.stores.elasticsearch import ElasticsearchIndex
 from app.stores.lane import Lane
 
 CONFLICT_TRIES = 12
-CONFLICT_PAUSE_SECONDS = 0.05
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.5
 STUDIES_KEPT = 64  # studies whose last version stays in memory for the next commit
 
 log = structlog.get_logger(__name__)
@@ -61,13 +61,17 @@ class StudyCommits:
         redo: Redo,
         listing: Listing,
         removal: Removal,
+        reconcile: Reconcile,
+        ownership: Ownership,
+        problems: Problems,
     ) -> None:
-        """Write the index through `lane`."""
+        """Write the index through `lane`; note in `problems` what is tried again."""
+        self._reader = StudyReader(index, snapshots, linker, redo, ownership)
+        self._reconcile = reconcile
+        self._problems = problems
         self._index = index
         self._lane = lane
-        self._snapshots = snapshots
         self._linker = linker
-        self._redo = redo
         self._listing = listing
         self._removal = removal
         self._studies: OrderedDict[str, StudyState] = OrderedDict()
@@ -88,6 +92,65 @@ class StudyCommits:
             study.task = asyncio.create_task(self._work(study))
         return await asyncio.shield(waiting.done)
 
+    async def exclusively(
+        self,
+        study_instance_uid: str,
+        work: Callable[[Snapshot, frozenset[str]], Awaitable[Snapshot | None]],
+    ) -> None:
+        """Do `work` on a study while nobody else in this process writes it.
+
+        It gets the study as the stores have it now, and the commits whose marks may be taken out. It writes
+        what it likes, guarded by the study's version, and returns the study as it left it, or None where
+        that has to be read. Where another process was quicker (VersionConflict), it is done again with what
+        that left. Raises what the work raises.
+        """
+        study = self._studies.setdefault(study_instance_uid, StudyState(study_instance_uid))
+        self._studies.move_to_end(study_instance_uid)
+        job = Job(work, asyncio.get_running_loop().create_future())
+        study.jobs.append(job)
+        if study.task is None:
+            study.task = asyncio.create_task(self._work(study))
+        await asyncio.shield(job.done)
+
+    def beside(
+        self, study_instance_uid: str, mark: str, work: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
+        """Do work on a study's documents beside its further commits; from `exclusively`, which returns then.
+
+        Whoever reads the study anew waits for it. Once it is done the commit `mark` counts as confirmed.
+        """
+        study = self._studies.setdefault(study_instance_uid, StudyState(study_instance_uid))
+
+        async def confirmed() -> None:
+            await work
+            study.confirmed.add(mark)
+
+        task = asyncio.create_task(confirmed())
+        study.indexing.add(task)
+        task.add_done_callback(study.indexing.discard)
+        return task
+
+    async def _carry_out(self, study: StudyState, job: Job) -> None:
+        try:
+            await self._try_job(study, job)
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
+            study.snapshot = None
+            job.done.set_exception(error)
+            job.done.exception()  # who waited may be gone
+        else:
+            job.done.set_result(None)
+
+    async def _try_job(self, study: StudyState, job: Job) -> None:
+        for attempt in range(CONFLICT_TRIES):
+            try:
+                before = await self._reader.read(study)
+                study.snapshot = await job.work(before, frozenset(study.confirmed))
+            except VersionConflict:
+                await self._give_way(study, attempt)
+                continue
+            return
+        raise VersionConflict("Other writers kept changing the study.", retry_after=1)
+
     async def close(self) -> None:
         """Wait for what is under way."""
         self._closing = True
@@ -104,7 +167,10 @@ class StudyCommits:
 
     async def _work(self, study: StudyState) -> None:
         try:
-            while study.waiting:
+            while study.waiting or study.jobs:
+                if study.jobs:
+                    await self._carry_out(study, study.jobs.pop(0))
+                    continue
                 group = study.take_group()
                 try:
                     await self._commit_group(study, group)
@@ -144,7 +210,7 @@ class StudyCommits:
         if study.indexing:
             await asyncio.wait(study.indexing)
         try:
-            snapshot = study.snapshot or await self._read(study)
+            snapshot = study.snapshot or await self._reader.read(study)
             study.snapshot = await self._listing.write(snapshot, frozenset(study.confirmed))
         except Exception as error:  # noqa: BLE001 - or the study would never be written again
             study.snapshot = None
@@ -171,7 +237,7 @@ class StudyCommits:
         snapshot = study.snapshot
         if removes or snapshot is None or not any(waiting.brings for waiting in group):
             for waiting in group:
-                waiting.succeed()
+                waiting.succeed(0 if snapshot is None else snapshot.version)
             return
         task = asyncio.create_task(self._write_index(study, group, snapshot))
         study.indexing.add(task)
@@ -179,30 +245,50 @@ class StudyCommits:
 
     async def _link(self, study: StudyState, group: Sequence[Waiting]) -> None:
         """Bring the group's new instances into the ImagingStudy; afterwards `snapshot` has them."""
-        for attempt in range(CONFLICT_TRIES):
-            await self._refresh(study, group)
-            added = [prepared for waiting in group for prepared in waiting.added]
-            replaced = [prepared for waiting in group for prepared in waiting.replaced]
-            if not added and not replaced:
-                return
-            snapshot = study.snapshot
-            if snapshot is None:
-                raise RuntimeError("a refreshed study has a snapshot")
-            marks = [waiting.submission.intent.id for waiting in group if waiting.brings]
+        until = max(waiting.submission.until for waiting in group)
+        doubt: StoreUnavailable | None = None  # it may have been done all the same
+        for attempt in count(1):
             try:
-                study.snapshot = await self._linker.link(
-                    snapshot,
-                    added,
-                    replaced=replaced,
-                    marks=marks,
-                    confirmed=frozenset(study.confirmed),
-                )
-            except VersionConflict:
-                await self._give_way(study, attempt)
-                continue
-            study.confirmed &= set(self._linker.marks(study.snapshot))
+                await self._try_to_link(study, group)
+            except (VersionConflict, LinkRefused) as error:
+                in_time = attempt < CONFLICT_TRIES or time.monotonic() < until
+                if isinstance(error, LinkRefused) or not in_time:
+                    raise doubt or error from error  # in doubt nothing must be undone
+            except StoreUnavailable as error:
+                doubt = error
+                if time.monotonic() > until:
+                    raise
+                self._problems.note(retried(study.study_instance_uid, error))
+            else:
+                return
+            await self._give_way(study, attempt)
+
+    async def _try_to_link(self, study: StudyState, group: Sequence[Waiting]) -> None:
+        await self._reader.refresh(study, group)
+        snapshot = study.snapshot
+        if snapshot is None:
+            raise RuntimeError("a refreshed study has a snapshot")
+        for waiting in group:
+            waiting.reconcile_anew()
+        brought = [each for waiting in group for each in (*waiting.added, *waiting.replaced)]
+        reconciled = self._reconcile.decide(snapshot.own_patient, brought, snapshot.shown_patient)
+        for waiting in group:
+            waiting.take(reconciled)
+        added = [prepared for waiting in group for prepared in waiting.added]
+        replaced = [prepared for waiting in group for prepared in waiting.replaced]
+        if not added and not replaced:
             return
-        raise VersionConflict("Other writers kept changing the study.", retry_after=1)
+        study.snapshot = await self._linker.link(
+            snapshot,
+            added,
+            replaced=replaced,
+            reconciled=reconciled,
+            marks=[waiting.submission.intent.id for waiting in group if waiting.brings],
+            confirmed=frozenset(study.confirmed),
+        )
+        study.confirmed &= set(self._linker.marks(study.snapshot))
+        for record in (*records_of(reconciled, brought), *self._linker.without_form(brought)):
+            self._problems.note(record)
 
     async def _remove(self, study: StudyState, group: Sequence[Waiting]) -> None:
         """Take the group's instances out, in FHIR and in the index; nothing else is done meanwhile.
@@ -215,8 +301,8 @@ class StudyCommits:
                 await asyncio.wait(study.indexing)
             if len(intents) < len(group):
                 study.snapshot = None
-            before = study.snapshot or await self._read(study)
             try:
+                before = study.snapshot or await self._reader.read(study)
                 after = await self._removal.unlink(
                     before, intents, confirmed=frozenset(study.confirmed)
                 )
@@ -237,66 +323,8 @@ class StudyCommits:
     async def _give_way(self, study: StudyState, attempt: int) -> None:
         """Forget what is known of the study, which somebody else has changed, and wait a little."""
         study.snapshot = None
-        await asyncio.sleep(CONFLICT_PAUSE_SECONDS * attempt * random.random())  # noqa: S311
-
-    async def _refresh(self, study: StudyState, group: Sequence[Waiting]) -> None:
-        """See that the snapshot is there, and look instances up where others may have come before."""
-        if any(waiting.submission.again for waiting in group):
-            study.snapshot = None  # what an attempt before has left is found by its mark
-        if study.snapshot is None:
-            study.snapshot = await self._read(study)
-        await self._look_up(
-            [
-                waiting
-                for waiting in group
-                if waiting.submission.known_at <= study.read_at
-                or waiting.submission.intent.replaces
-            ]
-        )
-        study.snapshot = await self._snapshots.with_series(
-            study.snapshot,
-            (
-                prepared.stored.record.series_instance_uid
-                for waiting in group
-                for prepared in (*waiting.added, *waiting.replaced)
-            ),
-        )
-
-    async def _read(self, study: StudyState) -> Snapshot:
-        """Read the study, after the commits in it are indexed; finish those of somebody who died."""
-        if study.indexing:
-            await asyncio.wait(study.indexing)
-        while True:
-            # read again after each round: while one commit was waited for, others may have been linked
-            snapshot = await self._snapshots.read(study.study_instance_uid)
-            marks = [m for m in self._linker.marks(snapshot) if m not in study.confirmed]
-            if not marks:
-                if snapshot.imaging_study is not None:
-                    study.read_at = time.monotonic()
-                return snapshot
-            found = await self._index.get_many(INTENTS, marks)
-            for mark in marks:
-                if mark in found:
-                    snapshot = await self._redo.finish(from_source(mark, found[mark]), snapshot)
-                study.confirmed.add(mark)
-
-    async def _look_up(self, late: Sequence[Waiting]) -> None:
-        """Note what another writer may have brought meanwhile, with one question for all of them."""
-        uids = [uid for waiting in late for uid in waiting.submission.sop_instance_uids]
-        known = await self._index.get_many(INSTANCES, uids, fields=KNOWN_FIELDS)
-        # what was stored long ago may have been replaced or deleted since
-        versions = [
-            prepared.stored.version
-            for waiting in late
-            if waiting.submission.again
-            for prepared in waiting.submission.instances
-        ]
-        past = set(await self._index.get_many(VERSIONS, versions, fields=["version"]))
-        for waiting in late:
-            submission = waiting.submission
-            waiting.found = compare(
-                submission.intent, submission.instances, known, past, again=submission.again
-            )
+        longest = min(PAUSE_SECONDS * attempt, LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(longest * random.random())  # noqa: S311
 
     async def _write_index(
         self, study: StudyState, group: Sequence[Waiting], snapshot: Snapshot
@@ -304,19 +332,25 @@ class StudyCommits:
         added = [prepared for waiting in group for prepared in waiting.added]
         replaced = [prepared for waiting in group for prepared in waiting.replaced]
         try:
+            shown = await self._linker.shown(snapshot, added, replaced)
             if replaced and snapshot.imaging_study is not None:
                 links = links_of(snapshot.imaging_study, snapshot.version)
-                await put_versions(self._index, self._lane, replaced, links)
-            await insist(self._lane, writes_of(snapshot, added, replaced))
+                await put_versions(self._index, self._lane, shown.replaced, links)
+            writes = writes_of(snapshot, shown.added, shown.replaced)
+            writes += [each for waiting in group for each in waiting.follow(snapshot)]
+            await insist(self._lane, writes)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             log.warning("index_write_failed", error=type(error).__name__)
             study.snapshot = None
             for waiting in group:
                 waiting.fail(error)
             return
+        mismatching = {t for waiting in group for t in waiting.take_corrections(shown.corrections)}
+        for record in mismatches(study.study_instance_uid, mismatching):
+            self._problems.note(record)
         for waiting in group:
             study.confirmed.add(waiting.submission.intent.id)
-            waiting.succeed()
+            waiting.succeed(snapshot.version)
 
     def _make_room(self) -> None:
         """Let go of the studies that were written longest ago."""

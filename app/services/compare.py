@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from app.dicom.instance import Finding
 from app.services.intake import Prepared
 from app.services.intents import Intent
 
@@ -13,11 +14,26 @@ KNOWN_FIELDS = ("sha256", "version", "study_instance_uid", "series_instance_uid"
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit found besides: instances that the archive, or another writer, had brought before."""
+    """What a commit found besides: instances that were brought before, and that contradict their study."""
 
     identical: frozenset[str] = frozenset()  # SOP Instance UIDs, same bytes
     different: frozenset[str] = frozenset()  # SOP Instance UIDs, other bytes
     replaced: frozenset[str] = frozenset()  # SOP Instance UIDs, other bytes that became a version
+    # SOP Instance UIDs of what is not linked: their patient contradicts the study's (tags)
+    inconsistent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # what senders should hear of instances that are linked, by SOP Instance UID
+    findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    moves: bool = False  # these instances make the study another patient's, with all that it had
+    follows: Intent | None = None  # to show what the study had so
+    own: frozenset[str] = (
+        frozenset()
+    )  # of `identical` those that an earlier try of this intent had brought
+    version: int = 0  # of the ImagingStudy that has it all; 0 where there is none
+
+    @property
+    def not_brought(self) -> frozenset[str]:
+        """Return the SOP Instance UIDs of what this commit, and earlier tries of it, did not bring."""
+        return (self.identical - self.own) | self.different | self.inconsistent.keys()
 
 
 def compare(
@@ -31,10 +47,12 @@ def compare(
     """Return what is known of the instances of an intent; `past` are versions that were current once.
 
     An intent that is carried out `again`, after a crash, must not put an older version in place of a newer
-    one that was acknowledged meanwhile: it replaces only what it was meant to.
+    one that was acknowledged meanwhile: it replaces only what it was meant to. So does one that restates what
+    was shown of a version.
     """
     expected = {each.sop_instance_uid: each.replaces for each in intent.instances}
     identical: set[str] = set()
+    own: set[str] = set()
     different: set[str] = set()
     replaced: set[str] = set()
     for prepared in instances:
@@ -46,15 +64,19 @@ def compare(
             continue
         elif document["sha256"] == prepared.stored.sha256:
             identical.add(uid)
+            if document["version"] == prepared.stored.version:
+                own.add(uid)
         elif (
             intent.replace
             and stays(document, prepared.stored.record)
-            and (not again or expected.get(uid) == document["version"])
+            and (not (again or intent.restates) or expected.get(uid) == document["version"])
         ):
             replaced.add(uid)
         else:
             different.add(uid)
-    return Committed(frozenset(identical), frozenset(different), frozenset(replaced))
+    return Committed(
+        frozenset(identical), frozenset(different), frozenset(replaced), own=frozenset(own)
+    )
 
 
 class _Placed(Protocol):

@@ -6,7 +6,7 @@ store for a while (`app.services.sweep`), and a tombstone tells that they were t
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -17,6 +17,9 @@ from app.services.claims import Claims
 from app.services.commit import StudyCommits
 from app.services.intents import Intent, RemovedInstance, Worker, new_removal
 from app.services.journal import Journal
+from app.services.patience import failed
+from app.services.problems import Problems
+from app.services.provenance import Provenances
 from app.services.snapshot import INSTANCES
 from app.services.submission import Submission
 from app.services.tombstones import Target, Tombstones
@@ -42,8 +45,12 @@ class DeleteStudy:
         tombstones: Tombstones,
         limits: Limits,
         worker: Worker,
+        provenances: Provenances,
+        problems: Problems,
     ) -> None:
-        """Act as `worker`."""
+        """Act as `worker`; note in `problems` what fails."""
+        self._problems = problems
+        self._provenances = provenances
         self._index = index
         self._journal = journal
         self._commits = commits
@@ -116,17 +123,19 @@ class DeleteStudy:
         )
         await self._journal.note(intent)
         try:
-            await self._commits.commit(Submission(intent))
-        except StoreUnavailable:
-            raise  # it may be linked: recovery, or the next request for the study, finds out
-        except CoregisterError:
-            await self._strike(intent)
+            found = await self._commits.commit(Submission(intent))
+        except StoreUnavailable as error:
+            # it may be linked: recovery, or the next request for the study, finds out
+            self._problems.note(failed(study_instance_uid, error))
             raise
-        await self._strike(intent)
+        except CoregisterError:
+            await self._finish(self._journal.strike(intent), intent)
+            raise
+        await self._finish(self._provenances.settle(intent, found.version), intent)
 
-    async def _strike(self, intent: Intent) -> None:
+    async def _finish(self, work: Awaitable[None], intent: Intent) -> None:
         try:
-            await self._journal.strike(intent)
+            await work
         except CoregisterError as error:
             log.warning("finish_left_to_recovery", intent=intent.id, error=type(error).__name__)
 

@@ -27,7 +27,13 @@ from app.dicom.part10 import claimed_identity, read_instance
 from app.dicom.rejection_note import RejectedInstance, rejected_by
 from app.dicom.transfer_syntax import KNOWN
 from app.dicom.value_rules import broken_rules
-from app.errors import BadInstance, BlobsUnavailable, InstanceTooLarge, InvalidAttributes
+from app.errors import (
+    BadInstance,
+    BlobsUnavailable,
+    InstanceTooLarge,
+    InvalidAttributes,
+    MissingAttribute,
+)
 from app.index.documents import instance_document
 from app.index.left_out import left_out_findings
 from app.limits import Limits
@@ -36,6 +42,10 @@ from app.services.spooled_part import Part, view_of
 JOBS_AHEAD = 4  # parts of one request that may wait for a thread
 RECORDS_KEPT = (
     100  # instances of one request that stay read; further ones are read again when stored
+)
+_PATIENT_ID = "00100020"
+_NOBODYS = Finding(
+    _PATIENT_ID, "The value is empty; the study has a patient of its own, whom no other study has."
 )
 _DEFLATED = tuple(syntax.uid.encode() for syntax in KNOWN.values() if syntax.deflated)
 
@@ -48,6 +58,7 @@ class Prepared:
 
     stored: StoredInstance
     document: Mapping[str, Any]
+    restates: bool = False  # it says itself now what was shown of it: no news of the patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,7 @@ class Spooled:
     findings: tuple[Finding, ...]
     prepared: Prepared | None
     rejects: tuple[RejectedInstance, ...] = ()  # where it is a rejection note
+    restates: str | None = None  # the version that it was made of, and may take the place of
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,14 +249,31 @@ def _spooled(
         sop_instance_uid=record.sop_instance_uid,
         sop_class_uid=record.sop_class_uid,
         sha256=prepared.stored.sha256,
-        findings=changes + record.findings + left_out_findings(prepared.document, record.findings),
+        findings=changes
+        + findings_of(record)
+        + left_out_findings(prepared.document, record.findings),
         prepared=prepared if keep_record else None,
         rejects=rejected_by(record),
     )
 
 
+def findings_of(record: InstanceRecord) -> tuple[Finding, ...]:
+    """Return what is not as it should be in an instance that can be kept all the same."""
+    return record.findings if _says_whose(record) else (*record.findings, _NOBODYS)
+
+
+def _says_whose(record: InstanceRecord) -> bool:
+    """Tell whether an instance has a PatientID, which may be empty (type 2, PS3.3 §C.7.1.1)."""
+    values = record.attributes.get(_PATIENT_ID, {}).get("Value") or ()
+    return any(isinstance(value, str) and value.strip() for value in values)
+
+
 def _check_values(record: InstanceRecord) -> None:
     found = {each.tag: each for each in (*record.findings, *broken_rules(record.attributes))}
+    if not _says_whose(record):
+        raise MissingAttribute(
+            "Patient ID (0010,0020) is empty, and validation is strict.", attributes=(_PATIENT_ID,)
+        )
     if found:
         raise InvalidAttributes(
             "Values are not as their VRs ask, and validation is strict.",

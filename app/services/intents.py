@@ -9,7 +9,8 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from dataclasses import replace as dataclass_replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import psutil
 
 from app.dicom.instance import InstanceRecord, StoredInstance
+from app.fhir.provenance import Deed, Requester, TracedInstance
+from app.services.requester import requester
 
 INTENTS = "intents"
 
@@ -106,7 +109,10 @@ class RemovedInstance:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The instances of one study that one request is about to store, or those it is about to delete."""
+    """The instances of one study that one request is about to store, or those it is about to delete.
+
+    Or neither: documents of a study that are about to show what `corrects` says, a version of a Patient.
+    """
 
     id: str
     study_instance_uid: str
@@ -114,7 +120,15 @@ class Intent:
     lease_until: str  # RFC 3339, UTC: after it, anybody may take over
     instances: tuple[IntendedInstance, ...]
     replace: bool = False  # other bytes of a known instance become its new version
+    restates: bool = False  # its instances say themselves now what was shown of them
     removed: tuple[RemovedInstance, ...] = ()
+    corrects: str | None = None
+    requester: Requester = field(default_factory=requester)
+    deed: Deed | None = None  # it is carried out: only the Provenance of this is outstanding
+
+    def settled(self, deed: Deed) -> "Intent":
+        """Return what has to be remembered of it once it is carried out."""
+        return dataclass_replace(self, instances=(), removed=(), deed=deed)
 
     @property
     def sop_instance_uids(self) -> list[str]:
@@ -144,6 +158,7 @@ def new_intent(
     worker: Worker,
     lease_seconds: float,
     replace: bool = False,
+    restates: bool = False,
     replaces: Mapping[str, str] = MappingProxyType({}),
 ) -> Intent:
     """Return the intent to store these instances; `replaces` is SOP Instance UID → current version."""
@@ -157,6 +172,7 @@ def new_intent(
             for stored in instances
         ),
         replace=replace,
+        restates=restates,
     )
 
 
@@ -175,6 +191,20 @@ def new_removal(
         lease_until=_lease(lease_seconds),
         instances=(),
         removed=tuple(removed),
+    )
+
+
+def new_correction(
+    study_instance_uid: str, patient: str, *, worker: Worker, lease_seconds: float
+) -> Intent:
+    """Return the intent to show what a version of a Patient says (`Patient/x/_history/2`)."""
+    return Intent(
+        id=uuid.uuid4().hex,
+        study_instance_uid=study_instance_uid,
+        worker=worker,
+        lease_until=_lease(lease_seconds),
+        instances=(),
+        corrects=patient,
     )
 
 
@@ -201,7 +231,11 @@ def to_source(intent: Intent) -> dict[str, Any]:
             for instance in intent.instances
         ],
         "replace": intent.replace,
+        "restates": intent.restates,
         "removed": [[getattr(each, name) for name in _REMOVED_FIELDS] for each in intent.removed],
+        "corrects": intent.corrects,
+        "requester": asdict(intent.requester),
+        **({} if intent.deed is None else {"deed": asdict(intent.deed)}),
     }
 
 
@@ -214,5 +248,21 @@ def from_source(intent_id: str, source: Mapping[str, Any]) -> Intent:
         lease_until=source["lease_until"],
         instances=tuple(IntendedInstance(**instance) for instance in source["instances"]),
         replace=source.get("replace", False),
+        restates=source.get("restates", False),
         removed=tuple(RemovedInstance(*each) for each in source.get("removed", ())),
+        corrects=source.get("corrects"),
+        requester=Requester(**source.get("requester", {})),
+        deed=_deed(source["deed"]) if "deed" in source else None,
+    )
+
+
+def _deed(source: Mapping[str, Any]) -> Deed:
+    return Deed(
+        **{
+            **source,
+            "requester": Requester(**source["requester"]),
+            "instances": tuple(TracedInstance(**each) for each in source["instances"]),
+            "sources": tuple(source["sources"]),
+            "also": tuple(source["also"]),
+        }
     )

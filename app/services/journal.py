@@ -20,6 +20,17 @@ class Journal:
             if result.failed:
                 raise IndexUnavailable("Elasticsearch refused a write.", retry_after=5)
 
+    async def settle(self, intent: Intent) -> None:
+        """Write down that the intent is carried out, and of what the Provenance is due.
+
+        Raises IndexUnavailable.
+        """
+        await self._lane.write([Write("index", INTENTS, intent.id, to_source(intent))])
+
+    def settle_soon(self, intent: Intent) -> None:
+        """Write the same with the next that is written, or within `LEISURE_SECONDS`."""
+        self._lane.write_at_leisure([Write("index", INTENTS, intent.id, to_source(intent))])
+
     async def strike(self, intent: Intent) -> None:
         """Remove the intent. Raises IndexUnavailable."""
         await self._lane.write([Write("delete", INTENTS, intent.id)])

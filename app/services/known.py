@@ -28,9 +28,14 @@ class Known:
     def to_store(self, item: Spooled) -> bool:
         """Tell whether an instance is to be stored: unknown, or to become a new version."""
         document = self.documents.get(item.sop_instance_uid)
+        if item.restates is not None and (document or {}).get("version") != item.restates:
+            return False  # it was replaced or deleted meanwhile
         if document is None or item.sop_instance_uid in self.removing:
             return True
-        return not self.has(item) and self.replace_duplicates and stays(document, item)
+        return not self.has(item) and self._replaces(item) and stays(document, item)
+
+    def _replaces(self, item: Spooled) -> bool:
+        return self.replace_duplicates or item.restates is not None
 
     def has(self, item: Spooled) -> bool:
         """Tell whether the very same bytes are here."""

@@ -20,7 +20,14 @@ from app.stores.lane import Lane
 
 PAGE = 1_000
 OVERDUE_SECONDS = 60
-FIELDS = ["series_instance_uid", "sop_instance_uid", "sop_class_uid", "instance_number"]
+FIELDS = [
+    "series_instance_uid",
+    "sop_instance_uid",
+    "sop_class_uid",
+    "instance_number",
+    "number_of_frames",
+    "title",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +111,8 @@ class Listing:
                     sop_instance_uid=source["sop_instance_uid"],
                     sop_class_uid=source["sop_class_uid"],
                     number=None if number is None or number < 0 else int(number),
+                    title=source.get("title", ""),
+                    frames=source.get("number_of_frames") or 1,
                 )
             if len(hits) < PAGE:
                 return

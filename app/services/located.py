@@ -1,12 +1,14 @@
 """Where the bytes of an instance and of its values are, as the index knows it."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from app.dicom.instance import ByteRange
+from app.dicom.correction import Correction
+from app.dicom.instance import ByteRange, Stretch
 from app.errors import NotFound
-from app.index.documents import read_bulk, read_pixels
+from app.index.documents import read_bulk, read_correction, read_pixels
 
 T = TypeVar("T")
 
@@ -19,6 +21,7 @@ LOCATION_FIELDS = (
     "blob_key",
     "size",
     "version",
+    "correction",
 )
 VALUE_FIELDS = (*LOCATION_FIELDS, "bulk", "pixels", "deflated")
 DOCUMENT_FIELDS = (*VALUE_FIELDS, "metadata")
@@ -35,6 +38,17 @@ class Located:
     blob_key: str
     size: int
     version: str = ""
+    correction: Correction | None = None  # what it shows otherwise than its bytes say
+
+    @property
+    def clock(self) -> str:
+        """Return what has moved whenever what is shown of it has changed."""
+        return f"{self.version}{self.correction.at}" if self.correction else self.version
+
+    @property
+    def as_stored(self) -> "Located":
+        """Return the instance as its bytes say it."""
+        return replace(self, correction=None) if self.correction else self
 
     @property
     def path(self) -> str:
@@ -50,7 +64,7 @@ class Values:
     """Values of one instance: for each, the stretches of the object that make it up."""
 
     located: Located
-    stretches: tuple[tuple[ByteRange, ...], ...]
+    stretches: tuple[tuple[Stretch, ...], ...]
     encapsulated: bool
     deflated: bool  # stretches count in the inflated data set
     numbers: Sequence[int] = ()  # of frames: which they are, from 1
@@ -81,7 +95,17 @@ def located_in(source: Mapping[str, Any]) -> Located:
         source["blob_key"],
         source["size"],
         source["version"],
+        read_correction(source),
     )
+
+
+async def all_as_stored(
+    pages: AsyncGenerator[Sequence[Located], None],
+) -> AsyncGenerator[Sequence[Located], None]:
+    """Yield instances as their bytes say them."""
+    async with aclosing(pages):
+        async for page in pages:
+            yield [located.as_stored for located in page]
 
 
 def frames_in(

@@ -11,8 +11,12 @@ from app.errors import CoregisterError, LinkRefused
 from app.services.claims import Claims
 from app.services.commit import StudyCommits
 from app.services.copies import drop_copies
+from app.services.correct import Correct
 from app.services.intake import Prepared
 from app.services.intents import INTENTS, Intent, Worker, from_source
+from app.services.patience import failed
+from app.services.problems import Problems
+from app.services.provenance import Provenances
 from app.services.redo import Redo
 from app.services.reject import Rejections
 from app.services.submission import Submission
@@ -39,9 +43,14 @@ class Recovery:
         claims: Claims,
         rejections: Rejections,
         sweep: Sweep,
+        correct: Correct,
+        provenances: Provenances,
+        problems: Problems,
         worker: Worker,
     ) -> None:
-        """Act as `worker`."""
+        """Act as `worker`; note in `problems` what cannot be cleared up for the moment."""
+        self._problems = problems
+        self._provenances = provenances
         self._index = index
         self._blobs = blobs
         self._commits = commits
@@ -49,6 +58,7 @@ class Recovery:
         self._claims = claims
         self._rejections = rejections
         self._sweep = sweep
+        self._correct = correct
         self._worker = worker
 
     async def run_forever(self) -> None:
@@ -81,7 +91,13 @@ class Recovery:
             after = hits[-1]["sort"]
 
     async def _clear(self, intent: Intent) -> None:
+        if intent.deed is not None:
+            self._provenances.take_over([intent], each_alone=True)
+            return
         try:
+            if intent.corrects is not None:
+                await self._correct.finish(intent)
+                return
             prepared = await self._redo.read(intent)
             notes = [rejected_by(each.stored.record) for each in prepared or ()]
             rejected = self._rejections.effective(each for note in notes for each in note)
@@ -91,6 +107,7 @@ class Recovery:
         except CoregisterError as error:
             # the others must not wait for this one; it is tried again next time
             log.warning("intent_postponed", intent=intent.id, error=type(error).__name__)
+            self._problems.note(failed(intent.study_instance_uid, error))
 
     async def _finish_or_undo(
         self,
@@ -99,14 +116,15 @@ class Recovery:
         rejected: Sequence[RejectedInstance],
     ) -> None:
         if prepared is not None:
-            await self._commits.commit(Submission(intent, prepared, again=True))
+            found = await self._commits.commit(Submission(intent, prepared, again=True))
             try:
                 await self._rejections.carry_out(rejected)
             except LinkRefused:  # as the sender was told; trying again would end in the same
                 log.warning("rejection_refused", intent=intent.id)
         await drop_copies(self._index, self._blobs, intent)
-        await self._index.bulk([Write("delete", INTENTS, intent.id)])
         if prepared is None:
+            await self._index.bulk([Write("delete", INTENTS, intent.id)])
             log.info("intent_undone", intent=intent.id)
         else:
+            await self._provenances.settle(intent, found.version, found.not_brought, again=True)
             log.info("intent_recovered", intent=intent.id, instances=len(prepared))

@@ -3,16 +3,28 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
-from app.dicom.instance import ByteRange
+from app.dicom.instance import ByteRange, StoredInstance
 from app.dicom.rejection_note import rejected_by
 from app.errors import IndexUnavailable, NotFound, VersionConflict
 from app.limits import Limits
 from app.services.intake import Prepared, prepare
-from app.services.intents import INTENTS, IntendedInstance, Intent, Worker
+from app.services.intents import (
+    INTENTS,
+    IntendedInstance,
+    Intent,
+    Worker,
+    new_correction,
+    to_source,
+)
+from app.services.link import StudyLinker
+from app.services.overlay import Overlay
+from app.services.provenance import Provenances
+from app.services.reconcile import Reconcile
 from app.services.remove import Removal
 from app.services.replace import put_versions
 from app.services.snapshot import (
@@ -47,9 +59,17 @@ class Redo:
         threads: Executor,
         limits: Limits,
         worker: Worker,
+        provenances: Provenances,
         removal: Removal,
+        reconcile: Reconcile,
+        linker: StudyLinker,
+        overlay: Overlay,
     ) -> None:
         """Act as `worker`."""
+        self._overlay = overlay
+        self._provenances = provenances
+        self._linker = linker
+        self._reconcile = reconcile
         self._index = index
         self._lane = lane
         self._blobs = blobs
@@ -67,8 +87,12 @@ class Redo:
             return None
 
     async def _read(self, intent: Intent, item: IntendedInstance) -> Prepared:
-        (data,) = await self._blobs.read(item.blob_key, [ByteRange(0, item.size)])
-        stored = item.to_stored(intent.study_instance_uid)
+        found = await self.read_again(item.to_stored(intent.study_instance_uid))
+        return replace(found, restates=intent.restates)
+
+    async def read_again(self, stored: StoredInstance) -> Prepared:
+        """Return an instance that is in the blob store. Raises NotFound, BlobsUnavailable."""
+        (data,) = await self._blobs.read(stored.blob_key, [ByteRange(0, stored.size)])
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, prepare, data, stored, self._limits)
 
@@ -79,11 +103,18 @@ class Redo:
         """
         if intent.worker != self._worker and not await self._left_alone(intent):
             return await self._snapshots.read(snapshot.study_instance_uid)
+        if intent.corrects is not None:
+            after = await self._overlay.follow_subject(snapshot)
+            self._provenances.settle_soon(intent, after.version)
+            log.info("correction_finished", intent=intent.id)
+            return after
         if intent.removed:
+            uids = [each.sop_instance_uid for each in intent.removed]
+            await self._linker.reports_again(snapshot, removed=uids)
             after = await self._removal.index(snapshot, intent.removed)
             if await self._removal.clear(after):
                 after = await self._snapshots.read(snapshot.study_instance_uid)
-            await self._index.bulk([Write("delete", INTENTS, intent.id)])
+            await self._provenances.settle(intent, after.version, again=True)
             log.info("removal_finished", intent=intent.id, instances=len(intent.removed))
             return after
         return await self._finish_storing(intent, snapshot)
@@ -100,17 +131,35 @@ class Redo:
         if not prepared:
             await self._index.bulk([Write("delete", INTENTS, intent.id)])
             return snapshot
+        reconciled = self._reconcile.decide(snapshot.own_patient, prepared, snapshot.shown_patient)
+        prepared = tuple(
+            item
+            for item in prepared
+            if item.stored.record.sop_instance_uid not in reconciled.inconsistent
+        )
+        if not prepared:  # the policy has changed since
+            log.warning("intent_inconsistent", intent=intent.id)
+            return snapshot
+        subject = imaging_study["subject"]["reference"]
+        patient = await self._linker.patient(snapshot, subject, reconciled.own)
         missing, other = await self._missing(prepared)
         replaced = other if intent.replace else []
+        shown = await patient.shown(missing, replaced, self._limits)
         links = links_of(imaging_study, snapshot.version)
-        await put_versions(self._index, self._lane, replaced, links)
-        after = advance(snapshot, imaging_study, snapshot.version, prepared, self._limits)
-        results = await self._lane.write(writes_of(after, missing, replaced))
+        await self._linker.reports_again(snapshot, missing, replaced)
+        await put_versions(self._index, self._lane, shown.replaced, links)
+        after = advance(snapshot, imaging_study, snapshot.version, prepared, self._limits, patient)
+        writes = writes_of(after, shown.added, shown.replaced)
+        if reconciled.moves:  # recovery does that, in its next turn
+            uid = intent.study_instance_uid
+            follows = new_correction(uid, subject, worker=self._worker, lease_seconds=0)
+            writes.append(Write("create", INTENTS, follows.id, to_source(follows)))
+        results = await self._lane.write(writes)
         if any(result.failed for result in results):
             raise IndexUnavailable("Elasticsearch refused a write.", retry_after=5)
         if not any(rejected_by(item.stored.record) for item in prepared):
             # a rejection note has more to do: recovery does it, and removes the intent then
-            await self._index.bulk([Write("delete", INTENTS, intent.id)])
+            await self._provenances.settle(intent, after.version, again=True)
         log.info("intent_finished", intent=intent.id, instances=len(missing))
         return after
 
@@ -139,6 +188,7 @@ class Redo:
             if intent.abandoned(self._worker, datetime.now(UTC)):
                 return True
             await asyncio.sleep(POLL_SECONDS)
-            if not await self._index.get_many(INTENTS, [intent.id], fields=["lease_until"]):
+            found = await self._index.get_many(INTENTS, [intent.id], fields=["lease_until", "deed"])
+            if "deed" in found.get(intent.id, {"deed": None}):
                 return False
         raise VersionConflict("Another worker is still storing into this study.", retry_after=2)

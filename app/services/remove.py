@@ -9,6 +9,7 @@ who finds the mark: only documents of the very versions that were to go are touc
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,9 +17,11 @@ import structlog
 from app.dicom.instance import InstanceRecord, StoredInstance
 from app.dicom.qido_grammar import Level
 from app.errors import LinkRefused, VersionConflict
+from app.fhir.identifiers import IdentifierSystems
 from app.fhir.imaging_study import StudyCounts, count
 from app.fhir.listing import listed
-from app.index.documents import series_document, study_document
+from app.fhir.reports.derive import becomes_resources
+from app.index.documents import Correcting, as_it_is, series_document, study_document
 from app.index.remaining import Remaining
 from app.index.versions import KEPT_FIELDS, deleted_version, versions_of
 from app.limits import Limits
@@ -35,6 +38,7 @@ from app.services.snapshot import (
     links_of,
     series_key,
 )
+from app.services.study_patient import patient_of
 from app.stores.elasticsearch import ElasticsearchIndex, Place, Write
 from app.stores.lane import Lane
 
@@ -57,6 +61,7 @@ class Removal:
         snapshots: Snapshots,
         linker: StudyLinker,
         limits: Limits,
+        systems: IdentifierSystems,
     ) -> None:
         """Write the study through `linker`, its documents through `lane`."""
         self._index = index
@@ -64,6 +69,7 @@ class Removal:
         self._snapshots = snapshots
         self._linker = linker
         self._limits = limits
+        self._systems = systems
 
     async def unlink(
         self, before: Snapshot, intents: Sequence[Intent], *, confirmed: frozenset[str]
@@ -84,7 +90,10 @@ class Removal:
         for uid, place in places.items():
             uids[place.source["series_instance_uid"]].add(uid)
         marks = [intent.id for intent in intents]
-        return await self._linker.unlink(before, uids, marks=marks, confirmed=confirmed)
+        reports = [u for u, p in places.items() if becomes_resources(p.source["sop_class_uid"])]
+        return await self._linker.unlink(
+            before, uids, reports=reports, marks=marks, confirmed=confirmed
+        )
 
     async def index(self, unlinked: Snapshot, removed: Sequence[RemovedInstance]) -> Snapshot:
         """Take instances that FHIR has no more out of the index; return the study with its documents.
@@ -165,6 +174,8 @@ class Removal:
         study = await self._study(before, counts, removed)
         if study is not None:
             study["instances_listed"] = listed(before.imaging_study)
+            if before.study is not None:
+                study = patient_of(before.study, self._systems).remembered_in(study)
         return Snapshot(
             before.study_instance_uid, before.imaging_study, before.version, study, series
         )
@@ -188,6 +199,7 @@ class Removal:
             links_of(before.imaging_study, before.version),
             number_of_instances=counts.series[series_instance_uid],
             limits=self._limits,
+            correct=self._correcting(before),
         )
 
     async def _study(
@@ -210,7 +222,15 @@ class Removal:
             number_of_instances=counts.instances,
             modalities=counts.modalities,
             limits=self._limits,
+            correct=self._correcting(before),
         )
+
+    def _correcting(self, before: Snapshot) -> Correcting:
+        """Return how what remains is shown: as the study was."""
+        if before.study is None:
+            return as_it_is
+        patient = patient_of(before.study, self._systems)
+        return partial(patient.correction, at=before.study["stored_at"])
 
     async def _collect(self, remaining: Remaining, query: Mapping[str, Any]) -> list[str]:
         """Take in what the remaining instances say, newest first; return their SOP classes."""

@@ -168,6 +168,7 @@ class Render:
         else:
             values = _values(subject, layout, numbers)
             head, *frames = await self._retrieve.read_values(values)
+        correction = subject.located.correction
         return ImageSource(
             head=head,
             deflated=subject.document["deflated"],
@@ -175,6 +176,7 @@ class Render:
             description=description,
             numbers=tuple(numbers),
             frames=tuple(frames),
+            corrected=correction.attributes if correction is not None else {},
         )
 
     async def _bits(

@@ -7,16 +7,21 @@ Elasticsearch gives to each write of a document, so it costs no request of its o
 instances that are sent.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
-from app.dicom.instance import ByteRange
-from app.dicom.part10 import inflate
+import orjson
+
+from app.dicom.correction import restored
+from app.dicom.instance import ByteRange, Stretch
+from app.dicom.object_changes import ObjectChanges
+from app.dicom.pixel_value import PIXEL_DATA
 from app.errors import NotFound
-from app.index.documents import read_bulk, read_metadata
+from app.index.documents import read_bulk, read_correction, read_metadata, read_pixels
 from app.limits import Limits
+from app.services.contents import WHOLE_BYTES, Contents
+from app.services.corrected import CorrectedObjects, PixelPlace
 from app.services.located import (
     DOCUMENT_FIELDS,
     LOCATION_FIELDS,
@@ -37,13 +42,13 @@ from app.services.tombstones import Target, Tombstones
 from app.stores.blob_store import BlobStore
 from app.stores.elasticsearch import ElasticsearchIndex
 
-__all__ = ["Found", "Located", "Retrieve", "Target", "Values"]
+__all__ = ["WHOLE_BYTES", "Found", "Located", "Retrieve", "Target", "Values"]
 
 T = TypeVar("T")
 
 METADATA_PAGE = 250  # documents of one search; each holds the metadata of an instance
 LOCATION_PAGE = 2_000  # these are small
-WHOLE_BYTES = 1024 * 1024  # a value up to this size is read in one piece, a larger one in chunks
+DELIMITER_BYTES = 8  # after the last fragment
 MOST_SYNTAXES = 100  # of one study; more are no more than counted
 SUMMARY = {
     "moved": {"sum": {"field": "_seq_no"}},
@@ -66,9 +71,9 @@ class Retrieve:
         """Inflate deflated objects in `threads`; ask `tombstones` where nothing is found."""
         self._index = index
         self._blobs = blobs
-        self._limits = limits
-        self._threads = threads
         self._tombstones = tombstones
+        self._contents = Contents(blobs, threads, limits)
+        self._corrected = CorrectedObjects(blobs, threads, limits)
 
     async def instances(self, target: Target) -> Found[Located]:
         """Return where the instances of the target are. Raises NotFound, IndexUnavailable."""
@@ -77,6 +82,11 @@ class Retrieve:
     async def metadata(self, target: Target) -> Found[bytes]:
         """Return the DICOM JSON object of each instance (PS3.18 §10.4.1.1.2). Raises NotFound."""
         return await self._found(target, ("metadata",), METADATA_PAGE, read_metadata)
+
+    async def metadata_as_stored(self, target: Target) -> Found[bytes]:
+        """Return the same of the objects as they were received. Raises NotFound."""
+        fields = ("metadata", "correction")
+        return await self._found(target, fields, METADATA_PAGE, _restored)
 
     async def bulk_values(self, target: Target) -> Found[Sequence[tuple[str, Values]]]:
         """Return the bulk values of each instance by their paths (PS3.18 §10.4.1.1.5). Raises NotFound."""
@@ -93,18 +103,36 @@ class Retrieve:
     async def clock(self, target: Target) -> str:
         """Return what `Found.clock` is now, without fetching anything. Raises NotFound."""
         if target.sop_instance_uid is not None:
-            return (await self.instance(target, ("version",)))[0].version
+            return (await self.instance(target, ("version",)))[0].clock
         body = {**_query(target), "size": 0, "aggs": SUMMARY, "track_total_hits": True}
-        return _clock(await self._some(target, body))
+        return _counted_head(await self._some(target, body))[0]
 
     async def read_whole(self, instances: Sequence[Located]) -> list[bytes | None]:
         """Return instances as received, None for one whose object is missing. Raises BlobsUnavailable."""
         return await self._blobs.read_whole([located.blob_key for located in instances])
 
-    async def bytes_of(self, located: Located) -> bytes:
-        """Return a whole instance as received. Raises NotFound, BlobsUnavailable."""
-        (data,) = await self._blobs.read(located.blob_key, [ByteRange(0, located.size)])
-        return data
+    async def corrected(self, located: Located, data: bytes) -> bytes:
+        """Return an instance as it is to be shown, given its bytes as received. Raises Unencodable."""
+        if located.correction is None:
+            return data
+        changes = ObjectChanges.of(located.correction)
+        return await self._corrected.of_bytes(located, data, changes)
+
+    async def whole(self, located: Located, changes: ObjectChanges | None = None) -> Values:
+        """Return an instance as it is to be shown, or with other `changes`, as the only value.
+
+        Raises Unencodable, NotFound, BlobsUnavailable.
+        """
+        stretches: tuple[Stretch, ...] = (ByteRange(0, located.size),)
+        if located.correction is not None:
+            changes = changes or ObjectChanges.of(located.correction)
+        if changes is not None:
+
+            async def pixels() -> PixelPlace | None:
+                return await self._pixel_place(located)
+
+            stretches = await self._corrected.stretches(located, changes, pixels)
+        return Values(located, (stretches,), encapsulated=False, deflated=False)
 
     def stream(self, located: Located) -> AsyncIterator[bytes]:
         """Yield an instance as received, in chunks."""
@@ -134,38 +162,28 @@ class Retrieve:
             raise NotFound("The instance has no such bulk value.")
         return bulk_value_in(located, source, path, place)
 
-    async def contents(self, values: Values) -> AsyncIterator[AsyncIterator[bytes]]:
+    def contents(self, values: Values) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yield the bytes of each value, in chunks. Raises NotFound, BlobsUnavailable."""
-        inflated = await self._inflated(values.located) if values.deflated else None
-        for stretches in values.stretches:
-            if inflated is not None:
-                yield _chunks(_cut(inflated, stretches))
-            elif sum(part.length for part in stretches) <= WHOLE_BYTES:
-                yield _chunks(await self._blobs.read(values.located.blob_key, stretches))
-            else:
-                yield self._streams(values.located, stretches)
+        return self._contents.each(values)
+
+    def stream_values(self, values: Values) -> AsyncIterator[bytes]:
+        """Yield the bytes of values one after the other. Raises NotFound, BlobsUnavailable."""
+        return self._contents.stream(values)
 
     async def read_values(self, values: Values) -> list[bytes]:
         """Return the bytes of small values, all read at once. Raises NotFound, BlobsUnavailable."""
-        if values.deflated:
-            inflated = await self._inflated(values.located)
-            return [b"".join(_cut(inflated, stretches)) for stretches in values.stretches]
-        ranges = [part for stretches in values.stretches for part in stretches]
-        found = iter(await self._blobs.read(values.located.blob_key, ranges))
-        return [b"".join(next(found) for _ in stretches) for stretches in values.stretches]
+        return await self._contents.read(values)
 
-    async def _streams(
-        self, located: Located, stretches: Sequence[ByteRange]
-    ) -> AsyncIterator[bytes]:
-        for part in stretches:
-            async for chunk in self._blobs.stream(located.blob_key, part):
-                yield chunk
-
-    async def _inflated(self, located: Located) -> memoryview:
-        data = await self.bytes_of(located)
-        loop = asyncio.get_running_loop()
-        inflated = await loop.run_in_executor(self._threads, inflate, data, self._limits)
-        return memoryview(inflated)
+    async def _pixel_place(self, located: Located) -> PixelPlace | None:
+        """Return where encapsulated pixel data are."""
+        target = Target(located.study_instance_uid, None, located.sop_instance_uid)
+        now, source = await self.instance(target, VALUE_FIELDS)
+        place, layout = read_bulk(source).get(PIXEL_DATA), read_pixels(source)
+        if place is None or layout is None or not layout.encapsulated:
+            return None
+        if now.blob_key != located.blob_key:  # replaced meanwhile: they have to be walked through
+            return None
+        return place.offset, place.offset + place.length + DELIMITER_BYTES
 
     async def _found(
         self,
@@ -177,16 +195,21 @@ class Retrieve:
         if target.sop_instance_uid is not None:
             located, source = await self.instance(target, fields)
             alone = _pages_of_one(make(source))
-            return Found(located.version, frozenset([located.transfer_syntax_uid]), alone)
-        body = {**_query(target), "size": page, "sort": [{"order": "asc"}], "_source": list(fields)}
-        summary = {"aggs": SUMMARY, "track_total_hits": True}
-        answer = await self._some(target, {**body, **summary})
-        syntaxes = answer["aggregations"]["syntaxes"]["buckets"]
-        return Found(
-            _clock(answer),
-            frozenset(bucket["key"] for bucket in syntaxes),
-            read_ahead(self._pages({**body, "track_total_hits": False}, answer, make)),
-        )
+            return Found(located.clock, frozenset([located.transfer_syntax_uid]), alone)
+        body = {
+            **_query(target),
+            "size": page,
+            "sort": [{"order": "asc"}],
+            "_source": [*fields, "transfer_syntax_uid"],
+        }
+        exact = {"track_total_hits": True}
+        answer = await self._some(target, {**body, **exact, "seq_no_primary_term": True})
+        head = _head_of_all(answer)
+        if head is None:  # more than a page, and both have to be of one moment
+            answer = await self._some(target, {**body, **exact, "aggs": SUMMARY})
+            head = _counted_head(answer)
+        pages = read_ahead(self._pages({**body, "track_total_hits": False}, answer, make))
+        return Found(*head, pages)
 
     async def _some(self, target: Target, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer to a search that has to find something. Raises NotFound."""
@@ -220,20 +243,37 @@ def _query(target: Target) -> dict[str, Any]:
     return {"query": {"bool": {"filter": terms}}}
 
 
-def _clock(answer: Mapping[str, Any]) -> str:
-    """Return the clock of what was found."""
-    count = answer["hits"]["total"]["value"]
-    moved, newest = (int(answer["aggregations"][name]["value"]) for name in ("moved", "newest"))
+Head = tuple[str, frozenset[str]]  # the clock, and the transfer syntaxes
+
+
+def _counted_head(answer: Mapping[str, Any]) -> Head:
+    """Return the head of an answer that was counted with `SUMMARY`."""
+    found = answer["aggregations"]
+    moved, newest = (int(found[name]["value"]) for name in ("moved", "newest"))
+    syntaxes = frozenset(bucket["key"] for bucket in found["syntaxes"]["buckets"])
+    return _clock(answer["hits"]["total"]["value"], moved, newest), syntaxes
+
+
+def _head_of_all(answer: Mapping[str, Any]) -> Head | None:
+    """Return the same from the hits, which costs half of a small answer less; None where more match."""
+    hits = answer["hits"]["hits"]
+    if len(hits) < answer["hits"]["total"]["value"]:
+        return None
+    writes = [hit["_seq_no"] for hit in hits]
+    syntaxes = frozenset(hit["_source"]["transfer_syntax_uid"] for hit in hits)
+    return _clock(len(hits), sum(writes), max(writes)), syntaxes
+
+
+def _clock(count: int, moved: int, newest: int) -> str:
+    """Return the clock of so many instances, by the sum and the last of the numbers of their writes."""
     return f"{count:x}-{moved:x}-{newest:x}"
 
 
-async def _chunks(chunks: Sequence[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-
-
-def _cut(data: memoryview, stretches: Sequence[ByteRange]) -> list[bytes]:
-    return [bytes(data[part.offset : part.offset + part.length]) for part in stretches]
+def _restored(source: Mapping[str, Any]) -> bytes:
+    metadata, correction = read_metadata(source), read_correction(source)
+    if correction is None:
+        return metadata
+    return orjson.dumps(restored(orjson.loads(metadata), correction))
 
 
 def _is_within(source: Mapping[str, Any], target: Target) -> bool:

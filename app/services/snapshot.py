@@ -3,14 +3,19 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+import orjson
 
 from app.fhir.ids import imaging_study_id
 from app.fhir.imaging_study import count
 from app.fhir.listing import listed
-from app.index.documents import Links, linked, series_document, study_document
+from app.index.documents import Links, linked, read_metadata, series_document, study_document
 from app.limits import Limits
 from app.services.intake import Prepared
+from app.services.reconcile import patient_elements
+from app.services.study_patient import OWN_PATIENT, StudyPatient
 from app.stores.elasticsearch import ElasticsearchIndex, Write
 from app.stores.hapi import HapiStore
 
@@ -27,6 +32,17 @@ class Snapshot:
     version: int
     study: Mapping[str, Any] | None = None  # its index document
     series: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)  # those looked at
+
+    @property
+    def own_patient(self) -> Mapping[str, Any] | None:
+        """Return what the study's objects say of the patient; None where the study is new."""
+        return None if self.study is None else self.study.get(OWN_PATIENT)
+
+    def shown_patient(self) -> Mapping[str, Any]:
+        """Return what is shown of the study's patient; nothing where the study is new."""
+        if self.study is None or "correction" not in self.study:
+            return {}
+        return patient_elements(orjson.loads(read_metadata(self.study)))
 
     @property
     def weight(self) -> int:
@@ -49,8 +65,8 @@ class Snapshots:
     async def read(self, study_instance_uid: str) -> Snapshot:
         """Return the study as it is now. Raises IndexUnavailable, FhirUnavailable."""
         found = await self._fhir.read("ImagingStudy", imaging_study_id(study_instance_uid))
-        if found.resource is None:
-            return Snapshot(study_instance_uid, None, found.version)
+        if found.resource is None and not found.version:
+            return Snapshot(study_instance_uid, None, 0)
         documents = await self._index.get_many(STUDIES, [study_instance_uid])
         return Snapshot(
             study_instance_uid, found.resource, found.version, documents.get(study_instance_uid)
@@ -85,10 +101,12 @@ def advance(
     version: int,
     added: Sequence[Prepared],
     limits: Limits,
+    patient: StudyPatient,
 ) -> Snapshot:
     """Return the snapshot after instances were linked: documents made anew, counts from FHIR."""
     links = links_of(imaging_study, version)
     counts = count(imaging_study)
+    correct = partial(patient.correction, at=added[-1].stored.stored_at)
     by_series: dict[str, list[Prepared]] = defaultdict(list)
     for prepared in added:
         by_series[prepared.stored.record.series_instance_uid].append(prepared)
@@ -100,6 +118,7 @@ def advance(
             links,
             number_of_instances=counts.series[uid],
             limits=limits,
+            correct=correct,
         )
     study = study_document(
         before.study,
@@ -109,15 +128,17 @@ def advance(
         number_of_instances=counts.instances,
         modalities=counts.modalities,
         limits=limits,
+        correct=correct,
     )
     study["instances_listed"] = listed(imaging_study)
+    study = patient.remembered_in(study)
     return Snapshot(before.study_instance_uid, imaging_study, version, study, series)
 
 
 def writes_of(
     after: Snapshot, added: Sequence[Prepared], replaced: Sequence[Prepared] = ()
 ) -> list[Write]:
-    """Return what has to be written for instances that this snapshot has linked.
+    """Return what has to be written for instances that this snapshot has linked, as they are shown.
 
     The documents of those in `replaced` are written elsewhere (`app.services.replace`).
     """

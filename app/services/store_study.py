@@ -7,14 +7,13 @@ import asyncio
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from app.dicom.instance import Finding
 from app.dicom.rejection_note import RejectedInstance
 from app.errors import (
     BadInstance,
@@ -27,12 +26,19 @@ from app.errors import (
 from app.limits import Limits
 from app.services.claims import Claims
 from app.services.commit import StudyCommits
+from app.services.compare import Committed
 from app.services.copies import drop_copies
+from app.services.correct import Correct
 from app.services.intake import RECORDS_KEPT, Intake, Prepared, Refused, Spooled, reread
 from app.services.intents import Intent, Worker, new_intent
 from app.services.journal import Journal
 from app.services.known import Known, KnownInstances
 from app.services.metadata_intake import MetadataIntake
+from app.services.outcome import InstanceOutcome, Stored, problems_of
+from app.services.patience import patiently, retried
+from app.services.problems import Problems
+from app.services.provenance import Provenances
+from app.services.reconcile import refusal
 from app.services.reject import Rejections
 from app.services.submission import Submission
 from app.stores.blob_store import BlobStore, Upload
@@ -41,18 +47,6 @@ from app.stores.elasticsearch import ElasticsearchIndex
 LEASE_GRACE_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceOutcome:
-    """What became of one part of the request."""
-
-    sop_class_uid: str | None
-    sop_instance_uid: str | None
-    study_instance_uid: str | None = None
-    series_instance_uid: str | None = None
-    error: CoregisterError | None = None
-    findings: tuple[Finding, ...] = ()
 
 
 class StoreStudy:
@@ -70,6 +64,9 @@ class StoreStudy:
         limits: Limits,
         worker: Worker,
         rejections: Rejections,
+        problems: Problems,
+        correct: Correct,
+        provenances: Provenances,
         replace_duplicates: bool = False,
         strict: bool = False,
     ) -> None:
@@ -78,6 +75,9 @@ class StoreStudy:
         With `replace_duplicates` other bytes of a known instance become its new version.
         """
         self._rejections = rejections
+        self._problems = problems
+        self._correct = correct
+        self._provenances = provenances
         self._replace_duplicates = replace_duplicates
         self._strict = strict
         self._index = index
@@ -112,15 +112,20 @@ class StoreStudy:
         or VersionConflict when nothing could be stored and that was one cause of it. What was begun is
         brought to its end even if the caller goes away.
         """
-        task = asyncio.create_task(self._store(received, study_instance_uid))
+        seconds = self._limits.store_seconds
+        until = time.monotonic() + min(self._limits.store_retry_seconds, seconds / 2)
+        task = asyncio.create_task(self._store(received, study_instance_uid, until))
         self._keep(task)
         try:
-            async with asyncio.timeout(self._limits.store_seconds):
+            async with asyncio.timeout(seconds):
                 return await asyncio.shield(task)
         except TimeoutError as exc:
-            raise StoreUnavailable(
+            error = StoreUnavailable(
                 "Storing took longer than the limit store_seconds.", retry_after=10
-            ) from exc
+            )
+            for uid in {each.study_instance_uid for each in received if isinstance(each, Spooled)}:
+                self._note(InstanceOutcome(None, None, uid, error=error))
+            raise error from exc
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -128,7 +133,10 @@ class StoreStudy:
             await asyncio.wait(self._background)
 
     async def _store(
-        self, received: Sequence[Spooled | Refused], study_instance_uid: str | None
+        self,
+        received: Sequence[Spooled | Refused],
+        study_instance_uid: str | None,
+        until: float,
     ) -> list[InstanceOutcome]:
         outcomes = [self._judge(item, study_instance_uid) for item in received]
         good = [
@@ -136,6 +144,7 @@ class StoreStudy:
             for position, item in enumerate(received)
             if isinstance(item, Spooled) and outcomes[position].error is None
         ]
+        found: dict[int, Stored] = {}
         # rejection notes last: what they refer to may come with the same request
         for part in (
             [each for each in good if not self._rejected([each[1]])],
@@ -143,9 +152,17 @@ class StoreStudy:
         ):
             for start in range(0, len(part), RECORDS_KEPT):
                 chunk = part[start : start + RECORDS_KEPT]
-                errors = await self._store_chunk([item for _, item in chunk])
-                for (position, _), error in zip(chunk, errors, strict=True):
-                    outcomes[position] = replace(outcomes[position], error=error)
+                results = await self._store_chunk([item for _, item in chunk], until)
+                for (position, _), stored in zip(chunk, results, strict=True):
+                    if stored.error is not None or stored.findings:
+                        found[position] = stored
+        for position, stored in found.items():
+            outcomes[position] = replace(outcomes[position], error=stored.error)
+        for outcome in outcomes:
+            self._note(outcome, study_instance_uid or "")
+        for position, stored in found.items():  # who found that has noted it
+            known = outcomes[position]
+            outcomes[position] = replace(known, findings=known.findings + stored.findings)
         _raise_if_unavailable(outcomes)
         return outcomes
 
@@ -163,96 +180,116 @@ class StoreStudy:
     def _rejected(self, items: Iterable[Spooled]) -> tuple[RejectedInstance, ...]:
         return self._rejections.effective(each for item in items for each in item.rejects)
 
-    async def _store_chunk(self, items: Sequence[Spooled]) -> list[CoregisterError | None]:
-        """Store some instances; return the error of each, or None."""
-        first = {item.sop_instance_uid: item for item in reversed(items)}
+    def _note(self, outcome: InstanceOutcome, study_instance_uid: str = "") -> None:
+        if outcome.error is None and not outcome.findings:
+            return
+        for record in problems_of(outcome, study_instance_uid):
+            self._problems.note(record)
+
+    async def _store_chunk(self, items: Sequence[Spooled], until: float) -> list[Stored]:
+        """Store some instances; return what became of each."""
+        first: dict[str, Spooled] = {}
+        for item in items:  # the order of the request says which patient comes first
+            first.setdefault(item.sop_instance_uid, item)
         rejected = {each.sop_instance_uid for each in self._rejected(first.values())}
         async with self._claims.hold(first.keys() | rejected):
             known_at = time.monotonic()
             try:
-                known = await self._known.look_up(first)
+                known = await patiently(
+                    lambda: self._known.look_up(first), until=until, note=self._noter(items[0])
+                )
             except CoregisterError as error:
-                return [error for _ in items]
+                return [Stored(error) for _ in items]
             new: dict[str, list[Spooled]] = defaultdict(list)
             for item in first.values():
                 if known.to_store(item):
                     new[item.study_instance_uid].append(item)
             results = await asyncio.gather(
-                *(self._store_new(group, known_at, known) for group in new.values())
+                *(self._store_new(group, known_at, known, until) for group in new.values())
             )
-            errors = {uid: error for result in results for uid, error in result.items()}
+            stored = {uid: each for result in results for uid, each in result.items()}
             # whoever sends a note again that is stored may have got no answer
-            errors |= await self._reject(
-                [item for uid, item in first.items() if uid not in errors and known.has(item)]
+            stored |= await self._reject(
+                [item for uid, item in first.items() if uid not in stored and known.has(item)]
             )
         brought = {item.sop_instance_uid: item for group in new.values() for item in group}
         return [
-            errors.get(uid)
+            stored.get(uid, Stored())
             if (item.sha256 == brought[uid].sha256 if uid in brought else known.has(item))
-            else self._duplicate()
+            else Stored(self._duplicate())
             for uid, item in ((item.sop_instance_uid, item) for item in items)
         ]
 
-    async def _reject(self, items: Sequence[Spooled]) -> dict[str, CoregisterError]:
+    async def _reject(self, items: Sequence[Spooled]) -> dict[str, Stored]:
         """Delete what rejection notes refer to; return the error of each note where that failed."""
         try:
             await self._rejections.carry_out(self._rejected(items))
         except CoregisterError as error:
-            return {item.sop_instance_uid: error for item in items if item.rejects}
+            return {item.sop_instance_uid: Stored(error) for item in items if item.rejects}
         return {}
 
     async def _store_new(
-        self, items: Sequence[Spooled], known_at: float, known: Known
-    ) -> dict[str, CoregisterError | None]:
-        """Store new instances of one study; return the error of each SOP Instance UID."""
+        self, items: Sequence[Spooled], known_at: float, known: Known, until: float
+    ) -> dict[str, Stored]:
+        """Store new instances of one study; return what became of each SOP Instance UID."""
         uids = [item.sop_instance_uid for item in items]
         study_instance_uid = items[0].study_instance_uid
         prepared = [await self._prepared(item) for item in items]
+        restates = any(item.restates is not None for item in items)
         intent = new_intent(
             uuid.uuid4().hex,
             study_instance_uid,
             [each.stored for each in prepared],
             worker=self._worker,
             lease_seconds=self._limits.store_seconds + LEASE_GRACE_SECONDS,
-            replace=self._replace_duplicates,
+            replace=self._replace_duplicates or restates,
+            restates=restates,
             replaces=known.versions(uids),
         )
         again = not known.removing.isdisjoint(uids)
         submission = Submission(
-            intent, tuple(prepared), again=again, known_at=0.0 if again else known_at
+            intent,
+            tuple(prepared),
+            again=again,
+            known_at=0.0 if again else known_at,
+            until=until,
         )
         try:
-            await self._make_durable(items, prepared, intent)
+            await self._make_durable(items, prepared, intent, until)
         except CoregisterError as error:
             await self._undo(intent)
-            return dict.fromkeys(uids, error)
+            return dict.fromkeys(uids, Stored(error))
         try:
             found = await self._commits.commit(submission)
         except CoregisterError as error:
             if not isinstance(error, StoreUnavailable):
                 await self._undo(intent)  # FHIR refused: nothing was linked
-            return dict.fromkeys(uids, error)
-        errors: dict[str, CoregisterError | None] = dict.fromkeys(uids)
-        errors |= {uid: self._duplicate() for uid in found.different}
+            return dict.fromkeys(uids, Stored(error))
+        if found.follows is not None:
+            self._keep(asyncio.create_task(self._follow(found.follows)))
+        stored = {uid: Stored(findings=found.findings.get(uid, ())) for uid in uids}
+        stored |= {uid: Stored(self._duplicate()) for uid in found.different}
+        stored |= {uid: Stored(refusal(tags)) for uid, tags in found.inconsistent.items()}
         failed = await self._reject(
-            [item for item in items if errors[item.sop_instance_uid] is None]
+            [item for item in items if stored[item.sop_instance_uid].error is None]
         )
         if failed:
-            return errors | failed  # the intent stays: recovery rejects what this could not
-        if found.identical or found.different:
-            self._keep(asyncio.create_task(self._finish(intent)))
+            return stored | failed  # the intent stays: recovery rejects what this could not
+        if found.identical or found.different or found.inconsistent:
+            self._keep(asyncio.create_task(self._finish(intent, found)))
         else:
-            self._journal.strike_soon(intent)
-        return errors
+            self._provenances.settle_soon(intent, found.version)
+        return stored
 
     async def _prepared(self, item: Spooled) -> Prepared:
-        if item.prepared is not None:
-            return item.prepared
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, reread, item, self._limits)
+        prepared = item.prepared
+        if prepared is None:
+            loop = asyncio.get_running_loop()
+            prepared = await loop.run_in_executor(self._threads, reread, item, self._limits)
+        return prepared if item.restates is None else replace(prepared, restates=True)
 
     async def _make_durable(
-        self, items: Sequence[Spooled], prepared: Sequence[Prepared], intent: Intent
+        self, items: Sequence[Spooled], prepared: Sequence[Prepared], intent: Intent, until: float
     ) -> None:
         """See that the blobs and the intent outlive a power cut; both at once, either may be first."""
         uploads = [
@@ -260,7 +297,9 @@ class StoreStudy:
             for item, each in zip(items, prepared, strict=True)
         ]
         results = await asyncio.gather(
-            self._blobs.put(uploads), self._journal.note(intent), return_exceptions=True
+            self._blobs.put(uploads),
+            patiently(lambda: self._journal.note(intent), until=until, note=self._noter(items[0])),
+            return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
@@ -274,11 +313,18 @@ class StoreStudy:
         except CoregisterError as error:
             log.warning("undo_left_to_recovery", intent=intent.id, error=type(error).__name__)
 
-    async def _finish(self, intent: Intent) -> None:
-        """Remove the objects of instances that another writer had brought, and the intent."""
+    async def _follow(self, correction: Intent) -> None:
+        """Show what a study had as it is shown from now on."""
+        try:
+            await self._correct.finish(correction)
+        except CoregisterError as error:
+            log.warning("following_left_to_recovery", error=type(error).__name__)
+
+    async def _finish(self, intent: Intent, found: Committed) -> None:
+        """Remove the objects of instances that another writer had brought, and settle the intent."""
         try:
             await drop_copies(self._index, self._blobs, intent)
-            await self._journal.strike(intent)
+            await self._provenances.settle(intent, found.version, found.not_brought)
         except CoregisterError as error:
             log.warning("finish_left_to_recovery", intent=intent.id, error=type(error).__name__)
 
@@ -290,6 +336,9 @@ class StoreStudy:
                 "another series or study: a new version stays where the old one is."
             )
         return DuplicateInstance(said, attributes=("00080018",))
+
+    def _noter(self, item: Spooled) -> Callable[[StoreUnavailable], None]:
+        return lambda error: self._problems.note(retried(item.study_instance_uid, error))
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._background.add(task)

@@ -1,14 +1,20 @@
 """What waits to be written into a study, and what is known of the study meanwhile."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 
+from app.dicom.correction import Correction
 from app.services.compare import Committed
 from app.services.intake import Prepared
-from app.services.intents import Intent
+from app.services.intents import INTENTS, Intent, new_correction, to_source
+from app.services.reconcile import Reconciled
 from app.services.snapshot import Snapshot
+from app.services.study_patient import corrected_findings
+from app.stores.elasticsearch import Write
 
 GROUP_INSTANCES = 500
+LEASE_SECONDS = 300.0  # of the correction of a whole study
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,7 @@ class Submission:
     instances: tuple[Prepared, ...] = ()
     again: bool = False  # it may have been committed before: look the instances up
     known_at: float = 0.0  # time.monotonic() when its instances were found to be new
+    until: float = 0.0  # time.monotonic() until when a store that fails is tried again for it
 
     @property
     def sop_instance_uids(self) -> list[str]:
@@ -37,19 +44,69 @@ class Waiting:
     @property
     def added(self) -> list[Prepared]:
         """Return the instances that are really new."""
-        return self._not_in(self.found.identical | self.found.different | self.found.replaced)
+        found = self.found
+        return self._not_in(
+            found.identical | found.different | found.replaced | found.inconsistent.keys()
+        )
 
     @property
     def replaced(self) -> list[Prepared]:
         """Return the instances that are new versions."""
         if not self.found.replaced:
             return []
-        return self._not_in(frozenset(self.submission.sop_instance_uids) - self.found.replaced)
+        replaced = self.found.replaced - self.found.inconsistent.keys()
+        return self._not_in(frozenset(self.submission.sop_instance_uids) - replaced)
 
     @property
     def brings(self) -> bool:
         """Tell whether anything of it changes the study."""
-        return bool(self.added or self.found.replaced)
+        return bool(self.added or self.replaced)
+
+    def reconcile_anew(self) -> None:
+        """Forget what was decided of instances whose patient is not the study's."""
+        if self.found.inconsistent or self.found.findings:
+            self.found = replace(self.found, inconsistent={}, findings={}, moves=False)
+
+    def take(self, reconciled: Reconciled) -> None:
+        """Note what was decided of these instances."""
+        if reconciled.inconsistent or reconciled.findings:
+            uids = frozenset(self.submission.sop_instance_uids)
+            self.found = replace(
+                self.found,
+                inconsistent={u: t for u, t in reconciled.inconsistent.items() if u in uids},
+                findings={u: f for u, f in reconciled.findings.items() if u in uids},
+                moves=reconciled.moves and not uids.isdisjoint(reconciled.findings),
+            )
+
+    def follow(self, snapshot: Snapshot) -> list[Write]:
+        """Return the note that the study's other instances have to follow to another patient, if they have."""
+        if not self.found.moves or snapshot.imaging_study is None:
+            return []
+        follows = new_correction(
+            snapshot.study_instance_uid,
+            snapshot.imaging_study["subject"]["reference"],
+            worker=self.submission.intent.worker,
+            lease_seconds=LEASE_SECONDS,
+        )
+        self.found = replace(self.found, follows=follows)
+        return [Write("create", INTENTS, follows.id, to_source(follows))]
+
+    def take_corrections(self, corrections: Mapping[str, Correction]) -> set[str]:
+        """Note what is shown otherwise than these instances say; return the tags that FHIR contradicts.
+
+        What was decided of an instance by its study was noted before.
+        """
+        mine = corrections.keys() & self.submission.sop_instance_uids if corrections else ()
+        findings = dict(self.found.findings)
+        tags: set[str] = set()
+        for uid in mine:
+            known = {finding.tag for finding in findings.get(uid, ())}
+            new = [each for each in corrected_findings(corrections[uid]) if each.tag not in known]
+            findings[uid] = (*findings.get(uid, ()), *new)
+            tags |= {each.tag for each in new}
+        if tags:
+            self.found = replace(self.found, findings=findings)
+        return tags
 
     def fail(self, error: BaseException) -> None:
         """Tell who waits that it was not done."""
@@ -57,10 +114,10 @@ class Waiting:
             self.done.set_exception(error)
             self.done.exception()  # a requester that went away must not cause a warning
 
-    def succeed(self) -> None:
-        """Tell who waits that it is done."""
+    def succeed(self, version: int) -> None:
+        """Tell who waits that it is done, and which version of the ImagingStudy has it."""
         if not self.done.done():
-            self.done.set_result(self.found)
+            self.done.set_result(replace(self.found, version=version))
 
     def _not_in(self, skip: frozenset[str]) -> list[Prepared]:
         return [
@@ -70,12 +127,21 @@ class Waiting:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work on a study that is done between its commits, and who waits for it."""
+
+    work: Callable[[Snapshot, frozenset[str]], Awaitable[Snapshot | None]]
+    done: asyncio.Future[None]
+
+
 @dataclass(eq=False, slots=True)
 class StudyState:
     """What this process knows of a study that it writes."""
 
     study_instance_uid: str
     waiting: list[Waiting] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     indexing: set[asyncio.Task[None]] = field(default_factory=set)
     rest: asyncio.TimerHandle | None = None  # runs while the study may have come to rest
@@ -86,7 +152,7 @@ class StudyState:
     @property
     def idle(self) -> bool:
         """Tell whether nothing is under way."""
-        return not (self.task or self.waiting or self.indexing or self.rest)
+        return not (self.task or self.waiting or self.jobs or self.indexing or self.rest)
 
     def take_group(self) -> list[Waiting]:
         """Take what waits, up to the size of one transaction but at least one submission.

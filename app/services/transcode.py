@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from app.dicom.corrected_bytes import corrected_around
 from app.dicom.encapsulation import PixelElement, encapsulated_element, native_element
 from app.dicom.instance import ByteRange
+from app.dicom.object_changes import ObjectChanges
 from app.dicom.pixel_value import PIXEL_DATA
 from app.dicom.rewriting import Changes
 from app.dicom.transfer_syntax import is_encapsulated, transfer_syntax
@@ -203,8 +205,10 @@ class Transcode:
         target = Target(
             located.study_instance_uid, located.series_instance_uid, located.sop_instance_uid
         )
-        located, source = await self._retrieve.instance(target, DOCUMENT_FIELDS)
-        return await open_original(located, source, self._blobs, self._threads, self._limits)
+        now, source = await self._retrieve.instance(target, DOCUMENT_FIELDS)
+        if located.correction is None:  # as its bytes say it
+            now = now.as_stored
+        return await open_original(now, source, self._blobs, self._threads, self._limits)
 
     async def _surroundings(
         self, original: Original, wanted: str, changes: Changes, *, patiently: bool
@@ -218,9 +222,18 @@ class Transcode:
         after = await original.read(ByteRange(end, size - end)) if end < size else b""
         run = self._pool.run_patiently if patiently else self._pool.run
         frame_bytes = self._limits.frame_bytes
-        return await run(
+        around = await run(
             rewrite_surroundings, before, after, original.syntax, wanted, changes, frame_bytes
         )
+        correction = original.located.correction
+        if correction is None:
+            return around
+        corrected = partial(corrected_around, around.before, around.after)
+        loop = asyncio.get_running_loop()
+        before, after = await loop.run_in_executor(
+            self._threads, corrected, ObjectChanges.of(correction)
+        )
+        return Surroundings(around.file_meta, before, after)
 
     async def _put_together(
         self,

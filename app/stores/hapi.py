@@ -6,49 +6,43 @@ HAPI counts on from its tombstone; the store finds that number where a first try
 
 import asyncio
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
 from app.errors import FhirUnavailable, VersionConflict
-from app.fhir.bundle import study_transaction
+from app.fhir.bundle import batch_of_questions, study_transaction, transaction_of_puts
 from app.fhir.ids import patient_id
 from app.fhir.patient import PatientKey
 from app.fhir.rehearsal import rehearsed
-from app.stores.hapi_client import RETRY_AFTER_SECONDS, HapiClient, body_of
+from app.stores.hapi_answers import (
+    CommitResult,
+    Found,
+    answered_version,
+    expect_outcome,
+    found_in,
+    version_of,
+)
+from app.stores.hapi_client import RETRY_AFTER_SECONDS, SEARCH_HEADERS, HapiClient, body_of
+from app.stores.hapi_questions import Question, answer, found_by, patients_with
 
-_VERSION = re.compile(r'(?:W/)?"?(\d+)"?')
+__all__ = ["CommitResult", "Found", "HapiStore"]
+
 _HISTORY = re.compile(r"/_history/(\d+)$")
-_TOKEN_SPECIAL = re.compile(r"([\\,|$])")
 
 _ENDPOINT_TRIES = 5
 _DELETE_TRIES = 5
 _DELETE_PAUSE_SECONDS = 0.1
 _LONGEST_CHAIN = 10  # of patients, each replaced by the next
-_PATIENTS_PAGE = 50
 _ABSENT = 'W/"0"'
+# who makes them has to know of one that is there
+_DECIDED = frozenset(
+    {"Patient", "ImagingStudy", "Observation", "DiagnosticReport", "DocumentReference"}
+)
 _WARM_UP_AT_ONCE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is at a resource's address.
-
-    No resource and version 0: never was. No resource and a version: deleted, and that is the tombstone's.
-    """
-
-    resource: dict[str, Any] | None
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class CommitResult:
-    """The version that each resource of a bundle has now, by reference."""
-
-    versions: Mapping[str, int]
+_READ_AT_ONCE = 20
 
 
 class HapiStore:
@@ -73,44 +67,58 @@ class HapiStore:
         """Return a resource and its version. Raises FhirUnavailable."""
         response = await self._client.exchange("get", f"{resource_type}/{resource_id}")
         if response.is_success:
-            return _found(body_of(response))
+            return found_in(body_of(response))
         if response.status_code != httpx.codes.GONE:
-            _expect_outcome(response)
+            expect_outcome(response)
             return Found(None, 0)
         tombstone = _HISTORY.search(response.headers.get("Location", ""))
         if tombstone is None:
             raise FhirUnavailable("The FHIR server does not say when it deleted a resource.")
         return Found(None, int(tombstone[1]))
 
-    async def find_patient(self, key: PatientKey) -> str | None:
-        """Return the reference of the Patient with this identifier. Raises FhirUnavailable.
+    async def ask(self, questions: Sequence[Question]) -> list[list[dict[str, Any]] | None]:
+        """Return the first page that each search finds, in one round trip; None where one is refused.
+
+        Raises FhirUnavailable.
+        """
+        if len(questions) == 1:  # a search alone is quicker than in a bundle
+            (question,) = questions
+            bundle = await self._search(question.resource_type, question.params)
+            return [found_by(question, bundle)]
+        asked = batch_of_questions((q.resource_type, q.params) for q in questions)
+        headers = {**SEARCH_HEADERS, "Prefer": "return=representation"}
+        response = await self._client.exchange("post", "", data=asked, headers=headers)
+        answered = body_of(response).get("entry", ())
+        if len(answered) != len(questions):
+            raise FhirUnavailable("The FHIR server answered another batch than was sent.")
+        return [
+            found_by(question, answer(entry))
+            for question, entry in zip(questions, answered, strict=True)
+        ]
+
+    async def find_patient(self, key: PatientKey) -> Mapping[str, Any] | None:
+        """Return the Patient with this identifier, whole. Raises FhirUnavailable."""
+        (matches,) = await self.ask([patients_with(key)])
+        return await self.chosen_patient(key, matches)
+
+    async def chosen_patient(
+        self, key: PatientKey, matches: Sequence[Mapping[str, Any]] | None
+    ) -> Mapping[str, Any] | None:
+        """Return which of the Patients with an identifier is meant. Raises FhirUnavailable.
 
         A patient that was merged leads to the one that replaces it. Of several, active ones come first,
         then the order of ids decides. Where none has the identifier, the Patient that was once made
         for it still counts: somebody corrected its identifier.
         """
-        system, value = (_TOKEN_SPECIAL.sub(r"\\\1", part) for part in (key.system, key.value))
-        bundle = await self._search(
-            "Patient",
-            {
-                "identifier": f"{system}|{value}",
-                "_elements": "active,link",
-                "_count": str(_PATIENTS_PAGE),
-            },
-        )
-        matches = [
-            entry["resource"]
-            for entry in bundle.get("entry", ())
-            if entry["resource"].get("resourceType") == "Patient"
-        ]
+        if matches is None:
+            raise FhirUnavailable("The FHIR server cannot search Patient.")
         if not matches:
             made = await self.read("Patient", patient_id(key.system, key.value))
             matches = [made.resource] if made.resource else []
-        present = [await self._replacement(patient) for patient in matches]
+        present = [await self.replacement(patient) for patient in matches]
         if not present:
             return None
-        best = min(present, key=lambda p: (p.get("active") is False, p["id"]))
-        return f"Patient/{best['id']}"
+        return min(present, key=lambda p: (p.get("active") is False, p["id"]))
 
     async def commit(self, bundle: Mapping[str, Any]) -> CommitResult:
         """Carry out a transaction of PUTs, all or nothing.
@@ -124,6 +132,24 @@ class HapiStore:
             if revived is None:
                 raise
             return await self._commit(revived)
+
+    async def write(self, resources: Sequence[Mapping[str, Any]]) -> None:
+        """Make or replace resources, whatever is there, all or none.
+
+        Raises VersionConflict, LinkRefused, FhirUnavailable.
+        """
+        await self._client.exchange("post", "", data=transaction_of_puts(resources))
+
+    async def index_again(self, resource_type: str) -> None:
+        """Ask the server to index what it has of a type by the search parameters that it has now.
+
+        It does so by and by (`$reindex`). Raises LinkRefused, FhirUnavailable.
+        """
+        url = {"name": "url", "valueString": f"{resource_type}?"}
+        asked = {"resourceType": "Parameters", "parameter": [url]}
+        await self._client.exchange(
+            "post", "$reindex", data=asked, headers={"Prefer": "respond-async"}
+        )
 
     async def delete(self, resource_type: str, resource_id: str, version: int) -> None:
         """Delete a resource that is at this version.
@@ -192,7 +218,9 @@ class HapiStore:
 
     async def _commit(self, bundle: Mapping[str, Any]) -> CommitResult:
         entries = bundle["entry"]
-        if len(entries) == 1:  # a PUT alone is as atomic, and takes two thirds of the time
+        if (
+            len(entries) == 1 and "resource" in entries[0]
+        ):  # a PUT alone is as atomic, and takes two thirds of the time
             (entry,) = entries
             version = await self._put(entry["resource"], entry["request"]["ifMatch"])
             return CommitResult({entry["request"]["url"]: version})
@@ -202,8 +230,9 @@ class HapiStore:
             raise FhirUnavailable("The FHIR server answered another transaction than was sent.")
         return CommitResult(
             {
-                entry["request"]["url"]: _answered_version(one.get("response", {}))
+                entry["request"]["url"]: answered_version(one.get("response", {}))
                 for entry, one in zip(entries, answered, strict=True)
+                if "resource" in entry  # or it was removed
             }
         )
 
@@ -214,22 +243,42 @@ class HapiStore:
             data=resource,
             headers={"If-Match": if_match},
         )
-        return _version(response.headers.get("ETag", ""))
+        return version_of(response.headers.get("ETag", ""))
 
     async def _after_tombstones(self, bundle: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the bundle with the numbers of tombstones, or None where there are none."""
+        """Return the bundle with the numbers of tombstones, and without what is there; None where it stays.
+
+        A Patient or ImagingStudy that is there is another writer's, of which the sender has to know.
+        """
         entries, revived = [], False
+        absent = [e["request"]["url"] for e in bundle["entry"] if _is_new(e)]
+        present = await self._read_all(absent)
         for entry in bundle["entry"]:
-            if entry["request"]["ifMatch"] == _ABSENT:
-                found = await self.read(*entry["request"]["url"].split("/"))
+            if _is_new(entry):
+                kind, _, _ = entry["request"]["url"].partition("/")
+                found = present[entry["request"]["url"]]
+                if found.resource is not None and kind not in _DECIDED:
+                    revived = True
+                    continue  # such as a Device that somebody else made meanwhile
                 if found.resource is None and found.version:
                     request = {**entry["request"], "ifMatch": f'W/"{found.version}"'}
                     entry, revived = {**entry, "request": request}, True  # noqa: PLW2901
             entries.append(entry)
         return {**bundle, "entry": entries} if revived else None
 
-    async def _replacement(self, patient: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the Patient that a merge left in place of this one (`link.type` replaced-by)."""
+    async def _read_all(self, references: Sequence[str]) -> dict[str, Found]:
+        found: dict[str, Found] = {}
+        for start in range(0, len(references), _READ_AT_ONCE):
+            some = references[start : start + _READ_AT_ONCE]
+            answers = await asyncio.gather(*(self.read(*each.split("/")) for each in some))
+            found.update(zip(some, answers, strict=True))
+        return found
+
+    async def replacement(self, patient: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the Patient that a merge left in place of this one (`link.type` replaced-by).
+
+        Raises FhirUnavailable.
+        """
         for _ in range(_LONGEST_CHAIN):
             reference = next(
                 (
@@ -248,6 +297,16 @@ class HapiStore:
             patient = other.resource
         return patient
 
+    async def current_patient(self, reference: str) -> str:
+        """Return the reference of the Patient that replaces this one, or itself. Raises FhirUnavailable."""
+        kind, _, resource_id = reference.partition("/")
+        if kind != "Patient" or not resource_id or "/" in resource_id:
+            return reference
+        found = await self.read("Patient", resource_id)
+        if found.resource is None:
+            return reference
+        return f"Patient/{(await self.replacement(found.resource))['id']}"
+
     async def _search(self, resource_type: str, params: Mapping[str, str]) -> dict[str, Any]:
         response = await self._client.exchange("get", resource_type, params=params)
         if not response.is_success:
@@ -258,28 +317,5 @@ class HapiStore:
         return bundle if isinstance(bundle, dict) else {}
 
 
-def _found(resource: Any) -> Found:
-    try:
-        return Found(resource, int(resource["meta"]["versionId"]))
-    except (KeyError, TypeError, ValueError) as exc:
-        raise FhirUnavailable("What answers at the FHIR address keeps no versions.") from exc
-
-
-def _answered_version(response: Mapping[str, Any]) -> int:
-    if not str(response.get("status", "")).startswith("2"):
-        raise FhirUnavailable("The FHIR server left an entry of a transaction out.")
-    return _version(str(response.get("etag", "")))
-
-
-def _version(etag: str) -> int:
-    match = _VERSION.fullmatch(etag)
-    if match is None:
-        raise FhirUnavailable("The FHIR server does not tell the version of what it wrote.")
-    return int(match[1])
-
-
-def _expect_outcome(response: httpx.Response) -> None:
-    """See that a 404 is the FHIR server's word on a resource, not a wrong address."""
-    body = body_of(response)
-    if not isinstance(body, dict) or body.get("resourceType") != "OperationOutcome":
-        raise FhirUnavailable("What answers at the FHIR address is no FHIR server.")
+def _is_new(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["request"].get("ifMatch") == _ABSENT)

@@ -24,7 +24,7 @@ _HEADERS = {
 }
 # Searches: never an answer that was kept from before, and none to be kept. HAPI then also answers without
 # writing the search to its database, in half the time.
-_SEARCH_HEADERS = {"Cache-Control": "no-cache, no-store"}
+SEARCH_HEADERS = {"Cache-Control": "no-cache, no-store"}
 _WRITE_HEADERS = {
     "Content-Type": "application/fhir+json",
     "Prefer": "return=minimal",  # we know what we wrote
@@ -69,7 +69,7 @@ class HapiClient(AsyncFHIRClient):
             content=None if data is None else orjson.dumps(data),
             headers={
                 **_HEADERS,
-                **(_SEARCH_HEADERS if params is not None else {}),
+                **(SEARCH_HEADERS if params is not None else {}),
                 **(_WRITE_HEADERS if data is not None else {}),
                 **(headers or {}),
             },

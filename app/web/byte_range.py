@@ -6,7 +6,7 @@ than anybody needs, and ranges that together are more than the whole.
 
 import re
 
-from app.dicom.instance import ByteRange
+from app.dicom.instance import ByteRange, Inserted, Stretch
 
 MOST_RANGES = 32
 _RANGES = re.compile(r"bytes\s*=\s*(.+)", re.IGNORECASE)
@@ -47,9 +47,9 @@ def _part(first: str, last: str, length: int) -> ByteRange:
     return ByteRange(int(first), end - int(first))
 
 
-def cut(stretches: tuple[ByteRange, ...], part: ByteRange) -> tuple[ByteRange, ...]:
+def cut(stretches: tuple[Stretch, ...], part: ByteRange) -> tuple[Stretch, ...]:
     """Return the stretches of an object that hold a part of the value that `stretches` make up."""
-    found = []
+    found: list[Stretch] = []
     skip, left = part.offset, part.length
     for stretch in stretches:
         if skip >= stretch.length:
@@ -58,7 +58,10 @@ def cut(stretches: tuple[ByteRange, ...], part: ByteRange) -> tuple[ByteRange, .
         size = min(stretch.length - skip, left)
         if size <= 0:
             break
-        found.append(ByteRange(stretch.offset + skip, size))
+        if isinstance(stretch, Inserted):
+            found.append(Inserted(stretch.data[skip : skip + size]))
+        else:
+            found.append(ByteRange(stretch.offset + skip, size))
         skip, left = 0, left - size
     return tuple(found)
 

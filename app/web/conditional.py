@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 NOT_MODIFIED = 304
+# what of a request may change the answer (app.web.wado_target)
+VARY = "Accept, msdicom-request-original"
 
 
 def weak_etag(clock: str, form: str) -> str:
@@ -26,7 +28,7 @@ def strong_etag(clock: str, form: str) -> str:
 
 def caching(etag: str) -> dict[str, str]:
     """Return the headers that go with a validator."""
-    return {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept"}
+    return {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": VARY}
 
 
 def asks_conditionally(request: Request[Any]) -> bool:

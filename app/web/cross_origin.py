@@ -16,6 +16,7 @@ SENT = (
     "If-Range",
     "Range",
     "X-Requested-With",
+    "msdicom-request-original",
 )
 SHOWN = (
     "Accept-Ranges",

@@ -6,11 +6,12 @@ is left out, counted and logged: one lost object must not make a study unreadabl
 in the transfer syntax that is asked for.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
-from app.errors import CoregisterError, NotAcceptable, NotFound
+from app.errors import CoregisterError, NotAcceptable, NotFound, Unencodable
 from app.services.retrieve import Found, Located, Retrieve
 from app.services.transcode import Transcode, Transcoded
 from app.web.packing import Packing
@@ -21,6 +22,14 @@ SEND_BYTES = 256 * 1024
 SERVER_FAULT = 500
 
 log = structlog.get_logger(__name__)
+
+
+class _LeftOut(Exception):
+    """An instance is not sent."""
+
+    def __init__(self, reason: CoregisterError) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class InstanceStream:
@@ -81,23 +90,28 @@ class InstanceStream:
             if data is None:
                 self._miss()
                 continue
+            if located.correction is not None:
+                packed += await self._small_corrected(located, data)
+                continue
             self.sent += 1
             packed += self._packing.whole(located, data)
         return packed
 
+    async def _small_corrected(self, located: Located, data: bytes) -> list[bytes]:
+        try:
+            data = await self._retrieve.corrected(located, data)
+        except Unencodable as error:
+            self._leave_out(error)
+            return []
+        self.sent += 1
+        return self._packing.whole(replace(located, size=len(data)), data)
+
     async def _large(
         self, located: Located, made: AsyncGenerator[Transcoded | CoregisterError, None]
     ) -> AsyncGenerator[bytes, None]:
-        chunks = self._retrieve.stream(located)
-        if not self._is_kept(located):
-            result = await anext(made)
-            if isinstance(result, Transcoded):
-                located, chunks = result.located, result.chunks()
-            elif not (self._takes_any and isinstance(result, NotAcceptable)):
-                self._leave_out(result)
-                return
         begun = False
         try:
+            located, chunks = await self._opened(located, made)
             async for chunk in chunks:
                 if not begun:
                     begun = True
@@ -108,8 +122,29 @@ class InstanceStream:
             if begun:  # removed in the middle: only a broken answer can say that
                 raise
             self._miss()
+        except _LeftOut as left_out:
+            self._leave_out(left_out.reason)
         if begun:
             yield self._packing.end()
+
+    async def _opened(
+        self, located: Located, made: AsyncGenerator[Transcoded | CoregisterError, None]
+    ) -> tuple[Located, AsyncIterator[bytes]]:
+        """Return an instance as it is sent, and its bytes in chunks. Raises _LeftOut, NotFound."""
+        if not self._is_kept(located):
+            result = await anext(made)
+            if isinstance(result, Transcoded):
+                return result.located, result.chunks()
+            if not (self._takes_any and isinstance(result, NotAcceptable)):
+                raise _LeftOut(result)
+        if located.correction is None:
+            return located, self._retrieve.stream(located)
+        try:
+            whole = await self._retrieve.whole(located)
+        except Unencodable as error:
+            raise _LeftOut(error) from error
+        (size,) = whole.lengths
+        return replace(located, size=size), self._retrieve.stream_values(whole)
 
     def _sent_in(self, located: Located) -> str:
         return self._syntaxes[located.transfer_syntax_uid]

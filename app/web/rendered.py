@@ -139,7 +139,7 @@ async def _send_picture(
 ) -> Response:
     """Send one picture alone, or as the only part for whom takes nothing else."""
     form = f"{__version__} {picture.numbers} {options} {offer.multipart}"
-    headers = caching(strong_etag(picture.subject.located.version, form))
+    headers = caching(strong_etag(picture.subject.located.clock, form))
     if is_known(request, headers["ETag"]):
         return not_modified(headers)
     data = await request.state["render"].picture(picture.subject, picture.numbers, options)

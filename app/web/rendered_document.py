@@ -50,7 +50,7 @@ async def send_report(request: Request[State], subject: Subject, charset: str) -
     offer = choose(accepted(request), REPORT_OFFERS)
     base = base_url(request)
     form = f"{__version__} {offer.media_type} {charset} {base}"
-    headers = caching(strong_etag(subject.located.version, form))
+    headers = caching(strong_etag(subject.located.clock, form))
     headers["Content-Type"] = f"{offer.media_type}; charset={charset}"
     if is_known(request, headers["ETag"]):
         return not_modified(headers)

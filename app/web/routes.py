@@ -10,6 +10,9 @@ from app.web import (
     delete,
     extended_query_tags,
     health,
+    hooks,
+    materialize,
+    problem_records,
     qido,
     qido_counts,
     rendered,
@@ -84,6 +87,9 @@ DICOMWEB: tuple[Route, ...] = (
     Route(STUDY, delete.delete_instances, methods=["DELETE"]),
     Route(SERIES, delete.delete_instances, methods=["DELETE"]),
     Route(INSTANCE, delete.delete_instances, methods=["DELETE"]),
+    Route(STUDY + "/$materialize", materialize.materialize_instances, methods=["POST"]),
+    Route(SERIES + "/$materialize", materialize.materialize_instances, methods=["POST"]),
+    Route(INSTANCE + "/$materialize", materialize.materialize_instances, methods=["POST"]),
     Route(TAGS, extended_query_tags.add_tags, methods=["POST"]),
     Route(TAGS, extended_query_tags.list_tags, methods=["GET"]),
     Route(TAG, extended_query_tags.get_tag, methods=["GET"]),
@@ -99,11 +105,16 @@ OPERATIONS: tuple[Route, ...] = (
     Route("/health/live", health.live, methods=["GET"]),
     Route("/health/ready", health.ready, methods=["GET"]),
     Route("/metrics", health.metrics, methods=["GET"]),
+    Route("/hooks/fhir/{resource_type}", hooks.hear, methods=["POST", "PUT"]),
+    Route("/hooks/fhir/{resource_type}/{id:path}", hooks.hear, methods=["POST", "PUT", "DELETE"]),
+    Route("/errors", problem_records.list_errors, methods=["GET"]),
+    Route("/errors/$retry", problem_records.retry_errors, methods=["POST"]),
 )
 
 # served where the setting `viewer` names a folder
 VIEWER: tuple[Route, ...] = (
     Route(viewer.BASE, viewer.viewer_home, methods=["GET"]),
+    Route(viewer.INVOKED, viewer.invoke_image_display, methods=["GET"]),
     Route(viewer.BASE + "/{path:path}", viewer.viewer_file, methods=["GET"]),
 )
 

@@ -5,13 +5,19 @@ from typing import TypedDict
 from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import Request
 
+from app.services.catch_up import CatchUp
+from app.services.correct import Correct
 from app.services.delete_study import DeleteStudy
 from app.services.find import Find
+from app.services.materialize import Materialize
+from app.services.problems import Problems
 from app.services.query_tags import QueryTags
 from app.services.readiness import Readiness
 from app.services.render import Render
 from app.services.retrieve import Retrieve
+from app.services.retry import Retry
 from app.services.store_study import StoreStudy
+from app.services.subscriptions import Subscriptions
 from app.services.transcode import Transcode
 from app.services.versions import Versions
 from app.settings import Settings
@@ -29,8 +35,14 @@ class State(TypedDict):
     retrieve: Retrieve
     transcode: Transcode
     delete: DeleteStudy
+    changes: CatchUp
+    correct: Correct
+    subscriptions: Subscriptions
+    problems: Problems
+    retry: Retry
     versions: Versions
     render: Render
+    materialize: Materialize
     readiness: Readiness
     admission: Admission
     registry: CollectorRegistry

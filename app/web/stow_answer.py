@@ -10,7 +10,7 @@ from app.dicom.instance import COERCED, DISCARDED, NOT_SEARCHED, UNFIT, Finding
 from app.dicom.multipart import closing, new_boundary, part_header
 from app.dicom.native_xml import to_xml
 from app.errors import BadInstance, CoregisterError
-from app.services.store_study import InstanceOutcome
+from app.services.outcome import InstanceOutcome
 from app.web.negotiation import DICOM_JSON, Offer
 from app.web.wado_target import related
 

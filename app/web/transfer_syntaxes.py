@@ -8,6 +8,7 @@ are stored where no codec can decode them; who asks for frames and takes anythin
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from app.dicom.instance import ByteRange
 from app.dicom.transfer_syntax import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN as DEFLATED,
 )
@@ -195,7 +196,9 @@ def _syntax_of_values(syntax: str) -> str:
 async def make_values(transcode: Transcode, values: Values, form: Form) -> MadeValues:
     """Return values that are not sent as stored. Raises NotAcceptable, NotFound, BlobsUnavailable, Busy."""
     if not values.numbers:
-        ((place,),) = values.stretches
+        (place,) = (
+            part for parts in values.stretches for part in parts if isinstance(part, ByteRange)
+        )
         return await transcode.bulk(values.located, values.path, place)
     made = await transcode.frames(values.located, values.numbers, form.syntax)
     if values.path and form.media_type == OCTET_STREAM:  # native pixel data are one value

@@ -7,10 +7,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from app.errors import NotFound
+from app.dicom.uid import is_uid
+from app.errors import BadQuery, NotFound
 from app.web.state import State
 
 BASE = "/viewer"
+INVOKED = f"{BASE}/IHEInvokeImageDisplay"
 PAGE = "index.html"
 POLICY = MappingProxyType(
     {
@@ -76,6 +78,17 @@ async def viewer_file(request: Request[State]) -> Response:
 async def viewer_home(_: Request[State]) -> Response:
     """Show the way to the viewer."""
     return RedirectResponse(f"{BASE}/")
+
+
+async def invoke_image_display(request: Request[State]) -> Response:
+    """Show studies in the viewer (IHE RAD-106, Invoke Image Display)."""
+    asked = request.query_params
+    if asked.get("requestType") != "STUDY":
+        raise BadQuery("requestType has to be STUDY: this viewer is asked for studies.")
+    uids = [uid.strip() for uid in asked.get("studyUID", "").split(",")]
+    if not all(map(is_uid, uids)):
+        raise BadQuery("studyUID has to be one Study Instance UID, or several with commas between.")
+    return RedirectResponse(f"{BASE}/viewer?StudyInstanceUIDs={','.join(uids)}", status_code=302)
 
 
 def _marked(answer: Response, path: str) -> Response:

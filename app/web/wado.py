@@ -1,14 +1,15 @@
 """WADO-RS: the instances of a study or series, or one instance (PS3.18 §10.4.1.1.1)."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.dicom.instance import ByteRange
 from app.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from app.errors import NotAcceptable, NotFound
-from app.services.retrieve import Located, Values
+from app.services.located import all_as_stored
+from app.services.retrieve import Located
 from app.services.transcode import Transcoded
 from app.web.body import send_body, send_no_body
 from app.web.conditional import (
@@ -26,7 +27,7 @@ from app.web.single_part import send_value
 from app.web.state import State
 from app.web.transfer_syntaxes import AS_STORED, syntax_for, syntaxes_for, takes_any
 from app.web.wado_bulk import send_all_bulk
-from app.web.wado_target import OCTETS, form_of, target_of
+from app.web.wado_target import OCTETS, form_of, target_of, wants_original
 
 DICOM = "application/dicom"
 OFFERS = (Offer(DICOM, multipart=True), Offer(ZIP), Offer(OCTETS, multipart=True))
@@ -43,15 +44,19 @@ async def retrieve_instances(request: Request[State]) -> Response:
         return await send_all_bulk(request, target)
     fitting = [each for each in alternatives if each.covers(offer.media_type)]
     retrieve = request.state["retrieve"]
-    form = form_of(fitting, offer.media_type, str(offer.multipart))
+    original = wants_original(request)
+    form = form_of(fitting, offer.media_type, str(offer.multipart), *["original"] * original)
     if offer.media_type == DICOM and not offer.multipart:
         located, _ = await retrieve.instance(target, ("version",))
+        located = located.as_stored if original else located
         return await _send_alone(request, located, fitting, form)
     if asks_conditionally(request):
         headers = caching(weak_etag(await retrieve.clock(target), form))
         if is_known(request, headers["ETag"]):
             return not_modified(headers)
     found = await retrieve.instances(target)
+    if original:
+        found = replace(found, pages=all_as_stored(found.pages))
     # an archive is for keeping: as stored, unless a transfer syntax is named
     unnamed = AS_STORED if offer.media_type == ZIP else EXPLICIT_VR_LITTLE_ENDIAN
     syntaxes = syntaxes_for(fitting, found.syntaxes, unnamed=unnamed)
@@ -79,7 +84,7 @@ async def _send_alone(
 ) -> Response:
     """Send one instance as the whole body."""
     syntax = syntax_for(alternatives, located.transfer_syntax_uid)
-    headers = caching(weak_etag(located.version, form))
+    headers = caching(weak_etag(located.clock, form))
     made = None
     if syntax != located.transfer_syntax_uid:
         if is_known(request, headers["ETag"]):
@@ -90,11 +95,9 @@ async def _send_alone(
             if not takes_any(alternatives):
                 raise
     if made is None:
-        whole = Values(
-            located, ((ByteRange(0, located.size),),), encapsulated=False, deflated=False
-        )
+        whole = await request.state["retrieve"].whole(located)
         content_type = f"{DICOM}; transfer-syntax={located.transfer_syntax_uid}"
-        return await send_value(request, whole, content_type, strong_etag(located.version, form))
+        return await send_value(request, whole, content_type, strong_etag(located.clock, form))
     headers["Content-Type"] = f"{DICOM}; transfer-syntax={syntax}"
     headers["Content-Length"] = str(made.located.size)
     if request.method == "HEAD":

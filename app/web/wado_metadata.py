@@ -14,7 +14,7 @@ from app.web.body import send_body, send_no_body
 from app.web.conditional import asks_conditionally, caching, is_known, not_modified, weak_etag
 from app.web.negotiation import METADATA, accepted, choose
 from app.web.state import State, base_url
-from app.web.wado_target import related, target_of
+from app.web.wado_target import related, target_of, wants_original
 
 MARK = f'"BulkDataURI":"{BASE_URL_MARK}'.encode()
 SEND_BYTES = 256 * 1024
@@ -27,12 +27,14 @@ async def retrieve_metadata(request: Request[State]) -> Response:
     offer = choose(accepted(request), METADATA)
     retrieve = request.state["retrieve"]
     base = base_url(request)
-    form = f"{offer.media_type} {base}"
+    original = wants_original(request)
+    form = f"{offer.media_type} {base}{' original' * original}"
     if asks_conditionally(request):
         headers = caching(weak_etag(await retrieve.clock(target), form))
         if is_known(request, headers["ETag"]):
             return not_modified(headers)
-    found = await retrieve.metadata(target)
+    read = retrieve.metadata_as_stored if original else retrieve.metadata
+    found = await read(target)
     headers = caching(weak_etag(found.clock, form))
     mark = f'"BulkDataURI":"{base}'.encode()
     if offer.multipart:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from app.dicom.uid import is_uid
-from app.errors import BadRequest, NotAcceptable
+from app.errors import BadQuery, BadRequest, NotAcceptable
 from app.services.retrieve import Target
 from app.web.negotiation import Accepted
 from app.web.state import State
 
 OCTETS = "application/octet-stream"
+ORIGINAL_HEADER = "msdicom-request-original"  # as Microsoft's clients ask
+_ANSWERS = {"true": True, "false": False}
 
 
 def target_of(request: Request[State]) -> Target:
@@ -20,6 +22,18 @@ def target_of(request: Request[State]) -> Target:
         if name in path and not is_uid(path[name]):
             raise BadRequest(f"The {name} in the URL is no UID.")
     return Target(path["study"], path.get("series"), path.get("instance"))
+
+
+def wants_original(request: Request[State]) -> bool:
+    """Tell whether objects are wanted as they were received, without corrections (an extension).
+
+    The parameter `original` goes before the header. Raises BadQuery where either is neither true nor false.
+    """
+    said = request.query_params.get("original", request.headers.get(ORIGINAL_HEADER, "false"))
+    answer = _ANSWERS.get(said.strip().lower())
+    if answer is None:
+        raise BadQuery("original is true or false.")
+    return answer
 
 
 def related(media_type: str, boundary: str) -> str:

@@ -53,7 +53,9 @@ async def _wanted(request: Request[State], query: WadoUriQuery) -> list[str]:
 
 def _as_object(request: Request[State], query: WadoUriQuery) -> Request[State]:
     syntax = f"; transfer-syntax={query.transfer_syntax}" if query.transfer_syntax else ""
-    return _handed_over(request, query, {}, f"{DICOM}{syntax}")
+    said = request.query_params.get("original")
+    parameters = {} if said is None else {"original": said}
+    return _handed_over(request, query, parameters, f"{DICOM}{syntax}")
 
 
 async def _rendered(request: Request[State], query: WadoUriQuery, content_type: str) -> Response:

@@ -1,8 +1,11 @@
 package coregister;
 
+import java.util.HashSet;
 import java.util.Properties;
+import java.util.Set;
 import javax.sql.DataSource;
 
+import ca.uhn.fhir.batch2.jobs.bulkmodify.reindex.ReindexProvider;
 import ca.uhn.fhir.batch2.jobs.config.Batch2JobsConfig;
 import ca.uhn.fhir.batch2.jobs.export.BulkDataExportProvider;
 import ca.uhn.fhir.batch2.maintenance.JobMaintenanceServiceImpl;
@@ -18,16 +21,22 @@ import ca.uhn.fhir.jpa.config.HapiJpaConfig;
 import ca.uhn.fhir.jpa.config.r4.JpaR4Config;
 import ca.uhn.fhir.jpa.config.util.HapiEntityManagerFactoryUtil;
 import ca.uhn.fhir.jpa.graphql.GraphQLProvider;
+import ca.uhn.fhir.jpa.interceptor.OverridePathBasedReferentialIntegrityForDeletesInterceptor;
 import ca.uhn.fhir.jpa.interceptor.UserRequestRetryVersionConflictsInterceptor;
 import ca.uhn.fhir.jpa.model.config.PartitionSettings;
 import ca.uhn.fhir.jpa.model.config.SubscriptionSettings;
 import ca.uhn.fhir.jpa.model.dialect.HapiFhirH2Dialect;
 import ca.uhn.fhir.jpa.model.dialect.HapiFhirPostgresDialect;
+import ca.uhn.fhir.jpa.provider.DiffProvider;
 import ca.uhn.fhir.jpa.provider.IJpaSystemProvider;
 import ca.uhn.fhir.jpa.provider.JpaCapabilityStatementProvider;
+import ca.uhn.fhir.jpa.provider.SubscriptionTriggeringProvider;
+import ca.uhn.fhir.jpa.provider.ValueSetOperationProvider;
+import ca.uhn.fhir.jpa.provider.merge.PatientMergeProvider;
 import ca.uhn.fhir.jpa.search.DatabaseBackedPagingProvider;
 import ca.uhn.fhir.jpa.subscription.channel.config.SubscriptionChannelConfig;
 import ca.uhn.fhir.jpa.subscription.match.config.SubscriptionProcessorConfig;
+import ca.uhn.fhir.jpa.subscription.channel.impl.RetryPolicyProvider;
 import ca.uhn.fhir.jpa.subscription.match.deliver.email.IEmailSender;
 import ca.uhn.fhir.jpa.subscription.submit.config.SubscriptionSubmitterConfig;
 import ca.uhn.fhir.rest.server.RestfulServer;
@@ -49,6 +58,10 @@ import org.springframework.context.annotation.Import;
 import org.springframework.context.annotation.Primary;
 import org.springframework.orm.jpa.JpaTransactionManager;
 import org.springframework.orm.jpa.LocalContainerEntityManagerFactoryBean;
+import org.springframework.retry.RetryPolicy;
+import org.springframework.retry.backoff.BackOffPolicy;
+import org.springframework.retry.backoff.FixedBackOffPolicy;
+import org.springframework.retry.policy.TimeoutRetryPolicy;
 
 /**
  * A stock HAPI FHIR R4 JPA server on embedded Jetty: no Spring Boot, no war.
@@ -116,6 +129,8 @@ public class HapiServer {
         s.setReuseCachedSearchResultsForMillis(null);
         s.setAllowExternalReferences(true);
         s.setAllowMultipleDelete(true);
+        s.setAllowContainsSearches(true);
+        s.setFilterParameterEnabled(true);
         s.setExpungeEnabled(true);
         s.setDeleteExpungeEnabled(true);
         s.setHibernateSearchIndexFullText(false);
@@ -132,6 +147,36 @@ public class HapiServer {
         // matched resources go through a table polled at this interval; HAPI's default is 5000 ms
         s.setSubscriptionIntervalInMs(number("fhir.subscriptionPollMs", 250));
         return s;
+    }
+
+    /**
+     * A call of a subscription that fails is tried again for half a second; HAPI's own minute for each lets calls of an
+     * address where nobody listens pile up, until no other one is made. Who is called has to ask for what it missed.
+     */
+    @Bean
+    public static BeanPostProcessor impatientCalls() {
+        return new BeanPostProcessor() {
+            @Override
+            public Object postProcessBeforeInitialization(Object bean, String name) {
+                return bean instanceof RetryPolicyProvider ? new ImpatientRetries() : bean;
+            }
+        };
+    }
+
+    private static final class ImpatientRetries extends RetryPolicyProvider {
+        @Override
+        protected RetryPolicy retryPolicy() {
+            TimeoutRetryPolicy policy = new TimeoutRetryPolicy();
+            policy.setTimeout(number("fhir.subscriptionRetryMs", 500));
+            return policy;
+        }
+
+        @Override
+        protected BackOffPolicy backOffPolicy() {
+            FixedBackOffPolicy pause = new FixedBackOffPolicy();
+            pause.setBackOffPeriod(100);
+            return pause;
+        }
     }
 
     /** Batch2 jobs ($export, $expunge, reindex) advance one step per maintenance pass; HAPI's default is one a minute. */
@@ -205,15 +250,27 @@ public class HapiServer {
             FhirContext ctx, IFhirSystemDao<?, ?> systemDao, IJpaSystemProvider systemProvider,
             ResourceProviderFactory resources, JpaStorageSettings settings, ISearchParamRegistry searchParams,
             IValidationSupport validation, DatabaseBackedPagingProvider paging,
-            GraphQLProvider graphQl, BulkDataExportProvider bulkExport) {
+            GraphQLProvider graphQl, BulkDataExportProvider bulkExport, PatientMergeProvider merge,
+            ReindexProvider reindex, ValueSetOperationProvider valueSets, DiffProvider diff,
+            SubscriptionTriggeringProvider triggering,
+            OverridePathBasedReferentialIntegrityForDeletesInterceptor deletes) {
+        // what a merge wrote is undone from the versions that its Provenance names
+        Set<String> versioned = new HashSet<>(ctx.getParserOptions().getDontStripVersionsFromReferencesAtPaths());
+        versioned.add("Provenance.target");
+        ctx.getParserOptions().setDontStripVersionsFromReferencesAtPaths(versioned);
         RestfulServer s = new RestfulServer(ctx);
         s.registerProviders(resources.createProviders());
         s.registerProvider(systemProvider);
-        s.registerProvider(graphQl);
-        s.registerProvider(bulkExport);
+        s.registerProviders(graphQl, bulkExport, merge, reindex, valueSets, diff, triggering);
+        paging.setDefaultPageSize(20);
+        paging.setMaximumPageSize(Integer.MAX_VALUE);
         s.setPagingProvider(paging);
         // honours the client header  X-Retry-On-Version-Conflict: retry; max-retries=N
         s.registerInterceptor(new UserRequestRetryVersionConflictsInterceptor());
+        // what a Provenance is about may be deleted: the Provenance stays, and tells what became of it
+        deletes.addPath("Provenance.target");
+        deletes.addPath("Provenance.entity.what");
+        s.registerInterceptor(deletes);
         JpaCapabilityStatementProvider cs =
                 new JpaCapabilityStatementProvider(s, systemDao, settings, searchParams, validation);
         cs.setImplementationDescription("HAPI FHIR R4 JPA");

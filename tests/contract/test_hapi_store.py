@@ -45,6 +45,13 @@ async def fhir(stack: Any) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def patient_found(store: HapiStore, key: PatientKey) -> str:
+    """Return the reference of the Patient that the store finds."""
+    found = await store.find_patient(key)
+    assert found is not None
+    return f"Patient/{found['id']}"
+
+
 def new_key(value: str | None = None) -> PatientKey:
     return PatientKey("urn:test:patient", value or uuid4().hex)
 
@@ -55,7 +62,7 @@ def new_study_uid() -> str:
 
 def new_patient(key: PatientKey) -> dict[str, Any]:
     named = attributes(PatientName={"Alphabetic": "Test^Contract"}, PatientSex="F")
-    return patient_resource(named, key)
+    return patient_resource(named, key, SYSTEMS)
 
 
 def study_of(
@@ -70,7 +77,7 @@ def study_of(
         previous,
         [record(number, study=uid) for number in numbers],
         patient=patient,
-        endpoint=f"Endpoint/{ENDPOINT['id']}",
+        endpoints=[f"Endpoint/{ENDPOINT['id']}"],
         limits=Limits(),
         systems=SYSTEMS,
         time_zone=None,
@@ -101,7 +108,7 @@ async def test_a_committed_study_is_read_and_searched_at_once(
     assert found.resource is not None
     assert {**study, "meta": None}.items() <= {**found.resource, "meta": None}.items()
     assert found.resource["meta"]["source"].startswith(study["meta"]["source"])
-    assert await store.find_patient(key) == study["subject"]["reference"]
+    assert await patient_found(store, key) == study["subject"]["reference"]
 
 
 async def test_what_is_merged_into_what_was_read_counts_on(store: HapiStore) -> None:
@@ -192,7 +199,7 @@ async def test_a_deleted_patient_is_made_again(store: HapiStore, fhir: httpx.Asy
 
     study = await commit_new(store, new_study_uid(), key)
 
-    assert await store.find_patient(key) == study["subject"]["reference"]
+    assert await patient_found(store, key) == study["subject"]["reference"]
 
 
 async def test_a_merged_patient_leads_to_its_replacement(
@@ -208,7 +215,7 @@ async def test_a_merged_patient_leads_to_its_replacement(
     }
     (await fhir.put(f"/Patient/{merged['id']}", json=merged)).raise_for_status()
 
-    assert await store.find_patient(key) == f"Patient/{kept}"
+    assert await patient_found(store, key) == f"Patient/{kept}"
 
 
 @pytest.mark.parametrize("value", ["a|b", "a,b", "a$b", "a\\b", "Müller 7", "%20&=+#", "v" * 300])
@@ -217,7 +224,7 @@ async def test_a_patient_is_found_by_any_identifier(store: HapiStore, value: str
 
     study = await commit_new(store, new_study_uid(), key)
 
-    assert await store.find_patient(key) == study["subject"]["reference"]
+    assert await patient_found(store, key) == study["subject"]["reference"]
 
 
 async def test_marks_survive_the_server(store: HapiStore) -> None:

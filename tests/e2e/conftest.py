@@ -10,7 +10,10 @@ from tests.server import STOPPED, Server
 @pytest.fixture(scope="session")
 def server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One Coregister for the clients of others."""
-    running = Server(tmp_path_factory.mktemp("e2e"), stack.elasticsearch_url, stack.fhir_url)
+    running = Server(
+        tmp_path_factory.mktemp("e2e"), stack.elasticsearch_url, stack.fhir_url,
+        settings={"COREGISTER_LIMIT_CHANGES_SECONDS": "1"},  # what changes in FHIR is seen soon
+    )  # fmt: skip
     running.start()
     try:
         yield running

@@ -13,7 +13,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
-PLACES = (("pydicom", "data"), ("pynetdicom", "tests/dicom_files"))
+PLACES = (  # what a distribution is called, the package that it installs, the folder in there
+    ("pydicom", "pydicom", "data"),
+    ("pydicom-data", "data_store", "data"),
+    ("pynetdicom", "pynetdicom", "tests/dicom_files"),
+)
 HEAD = 132  # bytes of preamble and prefix
 FIXED_META = 144  # the same, and the group length of the File Meta Information
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -37,11 +41,11 @@ class RealFile:
 
 def installed_folders() -> Iterator[tuple[str, Path]]:
     """Yield the packages that are installed with test files, and where those are."""
-    for package, folder in PLACES:
+    for distribution, package, folder in PLACES:
         spec = importlib.util.find_spec(package)
         assert spec is not None
         assert spec.submodule_search_locations is not None
-        yield package, Path(spec.submodule_search_locations[0], folder)
+        yield distribution, Path(spec.submodule_search_locations[0], folder)
 
 
 def real_files(folders: Iterable[tuple[str, Path]]) -> Iterator[RealFile]:

@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from tests.corpus import SIDE, make_instance
-from tests.e2e.npm_client import BUNDLE, npm_client
+from tests.e2e.npm_client import BUNDLE, CLIENT, npm_package
 from tests.server import Server
 
 pytestmark = [pytest.mark.stack]
@@ -46,7 +46,7 @@ Call = Callable[..., Answer]
 @pytest.fixture(scope="session")
 def run_node(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], Any]:
     """Run one call of the client; Node comes with Playwright, the client with its lock file."""
-    bundle = npm_client(tmp_path_factory.mktemp("npm")) / BUNDLE
+    bundle = npm_package(CLIENT, tmp_path_factory.mktemp("npm")) / BUNDLE
     node = compute_driver_executable()[0]
 
     def run(call: dict[str, Any]) -> Any:

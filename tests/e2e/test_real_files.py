@@ -1,4 +1,4 @@
-"""Every file that packages bring: stored, found, retrieved as it was, rendered.
+"""Every file that packages bring, and made ones of other kinds: stored, found, retrieved, rendered.
 
 What came of each transfer syntax and character set is a table in docs/dicomweb/files.md. The tests make it:
 where the page says something else it is written anew, and the test fails so that somebody looks.
@@ -7,9 +7,8 @@ where the page says something else it is written anew, and the test fails so tha
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,9 +16,12 @@ import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
-from tests.e2e.npm_client import TEST_FILES, npm_client
+from tests.conftest import Stack
+from tests.e2e.file_outcomes import TABLES, Outcome
+from tests.e2e.made_files import PACKAGE as MADE
+from tests.e2e.made_files import made_files
+from tests.e2e.npm_client import TEST_FILES, npm_package
 from tests.e2e.real_files import RealFile, as_sent, installed_folders, real_files
 from tests.server import Server, store
 
@@ -30,6 +32,7 @@ REGION = re.compile(r"(<!-- measured:(?P<name>[\w-]+) -->\n).*?(<!-- /measured -
 AT_ONCE = 4
 TRUNCATED = {"MR_truncated.dcm", "rtplan_truncated.dcm"}
 WITHOUT_TRANSFER_SYNTAX = {"meta_missing_tsyntax.dcm"}
+HASHES_FOR_UIDS = {"bad_sequence.dcm"}
 # what they call pixel data is none: made to be parsed, not to be looked at
 NO_IMAGES = {
     "JPEG2000-embedded-sequence-delimiter.dcm",
@@ -39,51 +42,36 @@ NO_IMAGES = {
 ANYTHING = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 # image, report and document: what a rendering is there for (PS3.18 §8.7.4)
 SHOWN = ("PixelData", "ContentSequence", "EncapsulatedDocument")
-YES, NOTHING = "✓", "\N{EN DASH}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one file."""
-
-    file: RealFile
-    data_set: Dataset
-    refused: str  # why, or nothing
-    found: bool = False
-    same: bool = False
-    name: bool | None = None  # found by its PatientName, and shown as pydicom reads it
-    rendered: str | None = None  # nothing to show: None; shown: empty; else what went wrong
-
-    @property
-    def transfer_syntax(self) -> str:
-        """The UID and the name of its transfer syntax."""
-        uid = self.data_set.file_meta.get("TransferSyntaxUID")
-        return NOTHING if uid is None else f"`{uid}` {UID(uid).name}"
-
-    @property
-    def character_set(self) -> str:
-        """Its specific character set, or what stands for none."""
-        value = self.data_set.get("SpecificCharacterSet")
-        terms = [value] if isinstance(value, str) else list(value or [])
-        return "`" + "\\".join(terms) + "`" if any(terms) else "none (ISO_IR 6)"
 
 
 @pytest.fixture(scope="module")
-def outcomes(server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    """Every file, tried."""
-    of_npm = npm_client(tmp_path_factory.mktemp("npm")) / TEST_FILES
-    folders = [*installed_folders(), ("dicomweb-client", of_npm)]
-    with (
-        httpx.Client(base_url=server.base, timeout=120, trust_env=False) as http,
-        ThreadPoolExecutor(AT_ONCE) as pool,
-    ):
-        return list(pool.map(lambda file: _tried(file, http), real_files(folders)))
+def outcomes(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Outcome]]:
+    """Every file, tried: as it is, although files of different people have one Patient ID."""
+    npm = tmp_path_factory.mktemp("npm")
+    folders = [(name, npm_package(name, npm) / place) for name, place in TEST_FILES.items()]
+    files = [
+        *real_files([*installed_folders(), *folders]),
+        *made_files(tmp_path_factory.mktemp("made")),
+    ]
+    own = Server(
+        tmp_path_factory.mktemp("files"), stack.elasticsearch_url, stack.fhir_url,
+        settings={"COREGISTER_PATIENT": "dicom"},
+    )  # fmt: skip
+    own.start()
+    try:
+        with (
+            httpx.Client(base_url=own.base, timeout=120, trust_env=False) as http,
+            ThreadPoolExecutor(AT_ONCE) as pool,
+        ):
+            yield list(pool.map(lambda file: _tried(file, http), files))
+    finally:
+        own.discard()
 
 
 def test_there_are_many(outcomes: list[Outcome]) -> None:
-    assert len(outcomes) > 190
-    assert len({each.transfer_syntax for each in outcomes}) > 12
-    assert len({each.character_set for each in outcomes}) > 10
+    assert len([each for each in outcomes if each.file.package != MADE]) > 300
+    assert len({each.transfer_syntax for each in outcomes}) > 25
+    assert len({each.character_set for each in outcomes}) > 25
 
 
 def test_what_is_stored_is_found_and_comes_back_as_it_was(outcomes: list[Outcome]) -> None:
@@ -96,7 +84,7 @@ def test_only_what_is_no_object_is_refused(outcomes: list[Outcome]) -> None:
     refused = {each.file.name for each in outcomes if each.refused}
 
     assert {name for name in refused if not name.startswith("DICOMDIR")} == (
-        TRUNCATED | WITHOUT_TRANSFER_SYNTAX
+        TRUNCATED | WITHOUT_TRANSFER_SYNTAX | HASHES_FOR_UIDS
     )
 
 
@@ -112,7 +100,9 @@ def test_everything_with_something_to_show_is_rendered(outcomes: list[Outcome]) 
     assert set(wrong) == NO_IMAGES
 
 
-@pytest.mark.parametrize("name", ["transfer-syntaxes", "character-sets", "refused", "not-rendered"])
+@pytest.mark.parametrize(
+    "name", ["packages", "transfer-syntaxes", "character-sets", "made", "refused", "not-rendered"]
+)
 def test_page_says_what_came_of_it(outcomes: list[Outcome], name: str) -> None:
     text = PAGE.read_text("utf-8")
     table = TABLES[name](outcomes)
@@ -184,80 +174,3 @@ def _rendering(http: httpx.Client, place: str, data_set: Dataset) -> str | None:
     if answer.status_code == httpx.codes.OK:
         return "" if answer.content else "empty"
     return f"{answer.status_code} {answer.json().get('detail', '')}"
-
-
-def _by_transfer_syntax(outcomes: Iterable[Outcome]) -> str:
-    kept = [each for each in outcomes if not each.refused]
-    return _table(
-        ("Transfer syntax", "Files", "Stored", "Found", "Byte for byte", "Rendered"),
-        (
-            (key, str(len(group)), YES, *_marks(group), _share(group, _shown))
-            for key, group in _groups(kept, lambda each: each.transfer_syntax)
-        ),
-    )
-
-
-def _by_character_set(outcomes: Iterable[Outcome]) -> str:
-    kept = [each for each in outcomes if not each.refused]
-    return _table(
-        ("Specific Character Set", "Files", "Found", "Byte for byte", "Found by name"),
-        (
-            (key, str(len(group)), *_marks(group), _share(group, lambda each: each.name))
-            for key, group in _groups(kept, lambda each: each.character_set)
-        ),
-    )
-
-
-def _refused(outcomes: Iterable[Outcome]) -> str:
-    return _table(
-        ("File", "Refused with"),
-        sorted({(f"`{each.file.name}`", each.refused) for each in outcomes if each.refused}),
-    )
-
-
-def _not_rendered(outcomes: Iterable[Outcome]) -> str:
-    return _table(
-        ("File", "Answered with"),
-        sorted({(f"`{each.file.name}`", each.rendered) for each in outcomes if each.rendered}),
-    )
-
-
-def _shown(outcome: Outcome) -> bool | None:
-    return None if outcome.rendered is None else not outcome.rendered
-
-
-def _marks(group: Sequence[Outcome]) -> Iterator[str]:
-    yield _share(group, lambda each: each.found)
-    yield _share(group, lambda each: each.same)
-
-
-def _share(group: Sequence[Outcome], holds: Callable[[Outcome], bool | None]) -> str:
-    """Return a mark, or how many of how many; what does not apply does not count."""
-    said = [holds(each) for each in group]
-    told = [each for each in said if each is not None]
-    if not told:
-        return NOTHING
-    number = "" if len(told) == len(said) else f" ({len(told)})"
-    return f"{YES}{number}" if all(told) else f"{sum(told)} of {len(told)}"
-
-
-def _groups(
-    outcomes: Iterable[Outcome], key: Callable[[Outcome], str]
-) -> list[tuple[str, list[Outcome]]]:
-    groups: dict[str, list[Outcome]] = {}
-    for each in outcomes:
-        groups.setdefault(key(each), []).append(each)
-    return sorted(groups.items())
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-TABLES: dict[str, Callable[[Iterable[Outcome]], str]] = {
-    "transfer-syntaxes": _by_transfer_syntax,
-    "character-sets": _by_character_set,
-    "refused": _refused,
-    "not-rendered": _not_rendered,
-}

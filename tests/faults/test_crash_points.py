@@ -244,11 +244,14 @@ def test_a_store_that_fails_at_any_call_does_no_harm(
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_crash_while_copies_are_removed_loses_nothing(site: Site, *, after: bool) -> None:
+def test_a_crash_while_copies_are_removed_loses_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
     """A second try brings a new instance beside two that the first try, answered 503, had linked.
 
     The objects of those two are there twice then; the copies are removed, and the new one has to stay.
     """
+    monkeypatch.setenv("COREGISTER_LIMIT_STORE_RETRY_SECONDS", "0")  # or it would succeed by itself
     first = into_new_study(site)
     second = [[*first[0], instance(first[0][0].study)]]
     ending = site.live_through(

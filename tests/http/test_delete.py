@@ -202,10 +202,10 @@ def test_a_study_forgets_what_only_a_deleted_instance_said(
 ) -> None:
     study, series = generate_uid(), generate_uid()
     uids: dict[str, Any] = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
-    first = make_instance(**uids, PatientName="Right^Name", StudyDescription=None)
+    first = make_instance(**uids, ReferringPhysicianName="Right^Name", StudyDescription=None)
     wrong = make_instance(
         **uids,
-        PatientName="Wrong^Name",
+        ReferringPhysicianName="Wrong^Name",
         StudyDescription="Wrong",
         SeriesDescription="Wrong",
         SOPClassUID=SR,
@@ -213,13 +213,15 @@ def test_a_study_forgets_what_only_a_deleted_instance_said(
     )
     store(client, first)
     store(client, wrong)
-    (row,) = client.get("/studies", params={"PatientName": "Wrong*", "0020000D": study}).json()
+    (row,) = client.get(
+        "/studies", params={"ReferringPhysicianName": "Wrong*", "0020000D": study}
+    ).json()
     assert values(row, "00081030") == ["Wrong"]
     assert client.delete(path_of(wrong)).status_code == 204
 
-    for key, value in (("PatientName", "Wrong*"), ("StudyDescription", "Wrong")):
+    for key, value in (("ReferringPhysicianName", "Wrong*"), ("StudyDescription", "Wrong")):
         assert client.get("/studies", params={key: value, "0020000D": study}).status_code == 204
-    params = {"PatientName": "Right*", "0020000D": study, "includefield": "00080062"}
+    params = {"ReferringPhysicianName": "Right*", "0020000D": study, "includefield": "00080062"}
     (row,) = client.get("/studies", params=params).json()
     assert values(row, "00081030") == []
     assert SR not in values(row, "00080062")

@@ -182,8 +182,11 @@ def test_an_existing_patient_is_found_and_not_changed(
     }
     made = fhir.post("/Patient", json=patient).json()
     file = make_instance(StudyInstanceUID=study, PatientID=patient_id, PatientName="Other^Name")
-    assert store(client, file).status_code == 200
+    answer = store(client, file)
 
+    assert answer.status_code == 202
+    (stored,) = answer.json()["00081199"]["Value"]
+    assert values(stored, "00081196") == [0xB000]  # the study shows what the FHIR server says
     assert imaging_study(fhir, study)["subject"]["reference"] == f"Patient/{made['id']}"
     again = fhir.get(f"/Patient/{made['id']}").json()
     assert again["meta"]["versionId"] == "1"

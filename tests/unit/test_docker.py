@@ -178,6 +178,27 @@ def test_the_fhir_server_is_the_one_that_the_tests_run_against_and_caches_no_sea
     assert HAPI["hapi"]["fhir"]["reuse_cached_search_results_millis"] == 0
 
 
+def test_the_fhir_server_offers_what_the_embedded_one_does() -> None:
+    """The names are those of the image's own settings; the launcher uses the classes."""
+    settings = HAPI["hapi"]["fhir"]
+    launcher = (DOCKER / "hapi" / "HapiServer.java").read_text()
+    merging = settings["custom-provider-classes"]
+
+    assert f"import {merging};" in launcher
+    assert settings["graphql_enabled"] is True
+    assert settings["bulk_export_enabled"] is True
+    assert settings["store_meta_source_information"] == "SOURCE_URI_AND_REQUEST_ID"
+    subscription = settings["subscription"]
+    assert subscription["resthook_enabled"] is subscription["immediately_queued"] is True
+    assert f'"fhir.subscriptionPollMs", {subscription["polling_interval_ms"]})' in launcher
+
+
+def test_only_the_pages_of_the_origin_may_read_from_the_fhir_server() -> None:
+    settings = HAPI["hapi"]["fhir"]["cors"]
+
+    assert settings == {"allow_Credentials": False, "allowed_origin": ["${PUBLIC_ORIGIN}"]}
+
+
 def test_volumes_are_declared_used_and_mounted_files_exist() -> None:
     mounts = [volume for service in SERVICES.values() for volume in service.get("volumes", ())]
     sources = {mount.split(":")[0] for mount in mounts if ":" in mount}

@@ -112,6 +112,15 @@ def test_text_without_its_escape_sequence_is_understood_and_found(
     assert complaint is not None
 
 
+def test_text_before_an_escape_sequence_is_taken_for_what_senders_mean() -> None:
+    declared, _ = character_set((None, "ISO 2022 IR 148"))
+
+    text, complaint = declared.decode(b"\xc7elik^" + ESC + b"-M\xd0\xfcl")
+
+    assert text == "Çelik^Ğül"
+    assert complaint is not None
+
+
 @pytest.mark.parametrize(
     ("terms", "raw"),
     [

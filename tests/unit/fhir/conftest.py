@@ -40,7 +40,7 @@ def merge(systems: IdentifierSystems) -> Merge:
             previous,
             added,
             patient=patient,
-            endpoint="Endpoint/e",
+            endpoints=["Endpoint/e"],
             limits=limits or Limits(),
             systems=systems,
             time_zone=time_zone,

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from typing import Any
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dicom.instance import InstanceRecord
+from app.fhir.authorship import AUTHORED_EXTENSION
 from app.fhir.commit_marks import CommitMarks, pending_commits
 from app.fhir.imaging_study import count
 from app.limits import Limits
@@ -16,6 +17,12 @@ from tests.unit.fhir.dicom_json import CT_IMAGE, STUDY, attributes, record
 
 RECORDS = [record(number, series=series) for series in (1, 2, 3) for number in range(1, 9)]
 SMALL = Limits(fhir_instances=12, fhir_instances_at_once=6)
+
+
+def memory_of(element: Mapping[str, Any]) -> list[str]:
+    """The elements whose checksums an extension keeps."""
+    (kept,) = (e for e in element["extension"] if e["url"] == AUTHORED_EXTENSION)
+    return [pair.partition(":")[0] for pair in kept["valueString"].split()]
 
 
 def test_a_new_study_has_what_the_mapping_says(merge: Merge) -> None:
@@ -55,7 +62,11 @@ def test_a_new_study_has_what_the_mapping_says(merge: Merge) -> None:
                         {
                             "system": "http://terminology.hl7.org/CodeSystem/v2-0203",
                             "code": "ACSN",
-                        }
+                        },
+                        {
+                            "system": "http://dicom.nema.org/resources/ontology/DCM",
+                            "code": "121022",
+                        },
                     ]
                 },
                 "system": "urn:test:accession",
@@ -69,9 +80,11 @@ def test_a_new_study_has_what_the_mapping_says(merge: Merge) -> None:
         "endpoint": [{"reference": "Endpoint/e"}],
         "numberOfSeries": 1,
         "numberOfInstances": 1,
+        "basedOn": [{"type": "ServiceRequest", "identifier": study["identifier"][1]}],
         "description": "Chest",
         "series": [
             {
+                "extension": study["series"][0]["extension"],
                 "uid": f"{STUDY}.1",
                 "number": 1,
                 "modality": {
@@ -93,8 +106,13 @@ def test_a_new_study_has_what_the_mapping_says(merge: Merge) -> None:
                 ],
             }
         ],
-        "extension": [{"url": "urn:coregister:commit", "valueString": "c1"}],
+        "extension": [
+            *(e for e in study["extension"] if e["url"] == AUTHORED_EXTENSION),
+            {"url": "urn:coregister:commit", "valueString": "c1"},
+        ],
     }
+    assert memory_of(study) == ["description"]
+    assert memory_of(study["series"][0]) == ["description", "number"]
 
 
 @given(st.permutations(RECORDS), st.lists(st.integers(1, 23), max_size=4))
@@ -160,7 +178,10 @@ def test_what_others_wrote_stays(merge: Merge, elements: set[str]) -> None:
     after = merge(before, [record(9, values={"StudyDescription": "Chest"})])
 
     assert before == asked
-    assert {name: after[name] for name in elements} == {name: FOREIGN[name] for name in elements}
+    for name in elements - {"extension"}:
+        assert after[name] == FOREIGN[name]
+    if "extension" in elements:
+        assert FOREIGN["extension"][0] in after["extension"]
     assert after["series"][0]["bodySite"] == {"code": "51185008"}
     assert {"system": "urn:a", "value": "1"} in after["identifier"]
 
@@ -234,9 +255,10 @@ def test_each_accession_number_is_an_identifier_once(merge: Merge) -> None:
 
     assert [(i["system"], i["value"]) for i in study["identifier"][1:]] == [
         ("urn:test:accession", "A1"),
-        ("urn:test:issuer:RIS", "A1"),
         ("urn:test:accession", "A2"),
+        ("urn:test:issuer:RIS", "A1"),
     ]
+    assert [order["identifier"] for order in study["basedOn"]] == study["identifier"][1:]
 
 
 def test_the_study_starts_with_its_earliest_instance(merge: Merge) -> None:

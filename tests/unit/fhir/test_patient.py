@@ -6,12 +6,19 @@ from app.fhir.identifiers import IdentifierSystems
 from app.fhir.patient import PatientKey, patient_key, patient_resource
 from tests.unit.fhir.dicom_json import STUDY, attributes
 
+SYSTEMS = IdentifierSystems(
+    patient_id_system="urn:test:patient",
+    issuer_system_prefix="urn:test:issuer:",
+    accession_system="urn:test:accession",
+)
 KEY = PatientKey("urn:test:patient", "4711")
 REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
 
 
 def names(**groups: str) -> list[dict[str, Any]]:
-    made: list[dict[str, Any]] = patient_resource(attributes(PatientName=groups), KEY)["name"]
+    made: list[dict[str, Any]] = patient_resource(attributes(PatientName=groups), KEY, SYSTEMS)[
+        "name"
+    ]
     return made
 
 
@@ -31,11 +38,11 @@ def test_studies_without_a_patient_id_are_of_different_patients(
 
     assert one != two
     assert one.of_study
-    assert "type" not in patient_resource(given, one)["identifier"][0]
+    assert "type" not in patient_resource(given, one, systems)["identifier"][0]
 
 
 def test_the_identifier_is_a_medical_record_number() -> None:
-    (identifier,) = patient_resource({}, KEY)["identifier"]
+    (identifier,) = patient_resource({}, KEY, SYSTEMS)["identifier"]
 
     assert identifier == {
         "use": "usual",
@@ -74,23 +81,26 @@ def test_each_group_of_a_name_says_how_it_is_written() -> None:
 
 @pytest.mark.parametrize("empty", ["", "^^^^", " ^ "])
 def test_an_empty_name_is_no_name(empty: str) -> None:
-    assert "name" not in patient_resource(attributes(PatientName={"Alphabetic": empty}), KEY)
+    assert "name" not in patient_resource(
+        attributes(PatientName={"Alphabetic": empty}), KEY, SYSTEMS
+    )
 
 
 @pytest.mark.parametrize(
     ("sex", "gender"), [("M", "male"), ("F", "female"), ("O", "other"), ("X", "unknown")]
 )
 def test_every_sex_has_a_gender(sex: str, gender: str) -> None:
-    assert patient_resource(attributes(PatientSex=sex), KEY)["gender"] == gender
+    assert patient_resource(attributes(PatientSex=sex), KEY, SYSTEMS)["gender"] == gender
 
 
 def test_what_is_missing_or_impossible_is_left_out() -> None:
-    made = patient_resource(attributes(PatientSex="", PatientBirthDate="19810231"), KEY)
+    made = patient_resource(attributes(PatientSex="", PatientBirthDate="19810231"), KEY, SYSTEMS)
 
     assert set(made) == {"resourceType", "id", "identifier"}
 
 
 def test_a_birth_date_is_a_date() -> None:
     assert (
-        patient_resource(attributes(PatientBirthDate="19810228"), KEY)["birthDate"] == "1981-02-28"
+        patient_resource(attributes(PatientBirthDate="19810228"), KEY, SYSTEMS)["birthDate"]
+        == "1981-02-28"
     )

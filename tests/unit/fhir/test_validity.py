@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.R4B.device import Device
 from fhir.resources.R4B.endpoint import Endpoint
 from fhir.resources.R4B.imagingstudy import ImagingStudy
 from fhir.resources.R4B.patient import Patient
@@ -13,58 +14,15 @@ from hypothesis import strategies as st
 
 from app.fhir.bundle import study_transaction
 from app.fhir.commit_marks import CommitMarks
-from app.fhir.endpoint import endpoint_resource
+from app.fhir.contribution import Origin, without_form
+from app.fhir.device import device_reference, device_resource
+from app.fhir.endpoint import endpoint_resource, viewer_endpoint_resource
 from app.fhir.identifiers import IdentifierSystems
 from app.fhir.imaging_study import count
 from app.fhir.patient import patient_key, patient_resource
 from tests.unit.fhir.conftest import Merge
 from tests.unit.fhir.dicom_json import STUDY, attributes, record
-
-# characters that real senders get wrong: control codes, lone surrogates, other scripts
-texts = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(["", " ", "\x00", "A^B"])
-values = st.none() | texts | st.integers() | st.floats() | st.lists(texts | st.none(), max_size=3)
-dates = texts | st.dates().map(lambda day: f"{day:%Y%m%d}") | st.sampled_from(["00000000", "2024"])
-times = texts | st.times().map(lambda time: f"{time:%H%M%S.%f}") | st.sampled_from(["24", "1060"])
-offsets = texts | st.sampled_from(["+0100", "-1200", "+1400", "+1401", "-0000"])
-names = st.dictionaries(
-    st.sampled_from(["Alphabetic", "Ideographic", "Phonetic"]), texts | st.just("A^B^C^D^E^F")
-)
-designators = st.builds(
-    lambda identifier, kind, local: attributes(
-        UniversalEntityID=identifier, UniversalEntityIDType=kind, LocalNamespaceEntityID=local
-    ),
-    texts | st.sampled_from(["1.2.3", "urn:x:y"]),
-    st.sampled_from(["ISO", "URI", "UUID", "DNS", ""]),
-    texts,
-)
-
-
-def fields(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional=strategies)
-
-
-patients = fields(
-    PatientID=values,
-    IssuerOfPatientID=values,
-    IssuerOfPatientIDQualifiersSequence=st.lists(designators, max_size=2),
-    PatientName=names | texts | st.none(),
-    PatientBirthDate=dates,
-    PatientSex=values | st.sampled_from(["M", "F", "O"]),
-)
-instances = fields(
-    StudyDate=dates,
-    StudyTime=times,
-    SeriesDate=dates,
-    SeriesTime=times,
-    TimezoneOffsetFromUTC=offsets,
-    StudyDescription=values,
-    SeriesDescription=values,
-    AccessionNumber=values,
-    IssuerOfAccessionNumberSequence=st.lists(designators | st.none(), max_size=2),
-    Modality=values,
-    SeriesNumber=values,
-    InstanceNumber=values,
-)
+from tests.unit.fhir.said import devices, instances, patients
 
 
 def sent(resource: Mapping[str, Any]) -> bytes:
@@ -78,7 +36,7 @@ def test_a_patient_is_valid(systems: IdentifierSystems, given: dict[str, Any]) -
     model = attributes(**given)
     key = patient_key(model, systems, STUDY)
 
-    made = Patient.model_validate_json(sent(patient_resource(model, key)))
+    made = Patient.model_validate_json(sent(patient_resource(model, key, systems)))
 
     assert made.identifier is not None
     assert (made.identifier[0].system, made.identifier[0].value) == (key.system, key.value)
@@ -102,8 +60,37 @@ def test_an_imaging_study_is_valid(
     assert merge(study, records, time_zone=time_zone, commit=CommitMarks(("a",))) == study
 
 
+@settings(deadline=None)
+@given(devices)
+def test_a_device_is_valid(given: dict[str, Any]) -> None:
+    model = attributes(**given)
+    resource, reference = device_resource(model), device_reference(model)
+
+    assert (resource is None) == ("reference" not in (reference or {}))
+    if resource is not None:
+        made = Device.model_validate_json(sent(resource))
+        assert reference is not None
+        assert reference["reference"] == f"Device/{made.id}"
+
+
+@settings(deadline=None)
+@given(instances | patients)
+def test_whatever_has_no_form_in_fhir_is_told_without_its_value(
+    systems: IdentifierSystems, given: dict[str, Any]
+) -> None:
+    told = list(without_form([record(1, values=given)], Origin(systems, None, 100)))
+
+    for _, finding in told:
+        assert len(finding.tag) == 8
+        assert finding.message in {
+            "The value is no number from 0 to 2147483647; it was left out in FHIR.",
+            "There is neither a code nor a meaning; it was left out in FHIR.",
+            "The value is none of M, F and O; FHIR has the gender as unknown.",
+        }
+
+
 def test_the_transaction_is_valid(merge: Merge, systems: IdentifierSystems) -> None:
-    patient = patient_resource({}, patient_key(attributes(PatientID="1"), systems, STUDY))
+    patient = patient_resource({}, patient_key(attributes(PatientID="1"), systems, STUDY), systems)
     study = merge(None, [record(1)], patient=f"Patient/{patient['id']}")
 
     bundle = study_transaction(study, 0, patient)
@@ -113,6 +100,15 @@ def test_the_transaction_is_valid(merge: Merge, systems: IdentifierSystems) -> N
         {"method": "PUT", "url": f"{made['resourceType']}/{made['id']}", "ifMatch": 'W/"0"'}
         for made in (patient, study)
     ]
+
+
+def test_the_endpoint_of_the_viewer_is_valid() -> None:
+    address = "https://a.example/viewer/IHEInvokeImageDisplay"
+    made = Endpoint.model_validate_json(sent(viewer_endpoint_resource(address)))
+
+    assert made.address == address
+    assert made.connectionType.code == "ihe-iid"
+    assert made.payloadMimeType == ["text/html"]
 
 
 def test_the_endpoint_is_valid() -> None:

@@ -1,6 +1,7 @@
 """Group commit: many requests for one study share a transaction; failures reach whom they concern."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,12 +10,17 @@ import pytest
 
 from app.dicom.instance import InstanceRecord, StoredInstance
 from app.errors import FhirUnavailable, LinkRefused, VersionConflict
+from app.fhir.identifiers import IdentifierSystems
 from app.services.commit import StudyCommits
 from app.services.compare import Committed
 from app.services.intake import Prepared
 from app.services.intents import Intent, Worker
+from app.services.problems import ProblemRecord
+from app.services.reconcile import Reconcile
 from app.services.snapshot import Snapshot
+from app.services.study_patient import Shown
 from app.services.submission import Submission
+from app.settings import Settings
 from app.stores.elasticsearch import Write, WriteResult
 
 STUDY = "1.2.3"
@@ -30,11 +36,15 @@ class World:
     transactions: list[list[str]] = field(default_factory=list)
     reads: int = 0
     fail: Callable[[list[str]], None] = lambda uids: None  # noqa: ARG005
+    noted: list[ProblemRecord] = field(default_factory=list)
 
     async def read(self, study_instance_uid: str) -> Snapshot:
         self.reads += 1
         resource = {"id": "x", "subject": {"reference": "Patient/p"}} if self.version else None
         return Snapshot(study_instance_uid, resource, self.version)
+
+    async def settle(self, snapshot: Snapshot, **_: Any) -> Snapshot:
+        return snapshot
 
     async def with_series(self, snapshot: Snapshot, series: Any) -> Snapshot:
         wanted = dict.fromkeys(series)
@@ -53,6 +63,14 @@ class World:
             before, imaging_study=resource, version=self.version, study={}, series={"1.2.3.4": {}}
         )
 
+    async def shown(
+        self, _: Snapshot, added: Sequence[Prepared], replaced: Sequence[Prepared]
+    ) -> Shown:
+        return Shown(added, replaced, {})
+
+    def without_form(self, _: Any) -> tuple[ProblemRecord, ...]:
+        return ()
+
     def marks(self, _: Snapshot) -> tuple[str, ...]:
         return ()
 
@@ -62,7 +80,9 @@ class World:
     async def get_many(self, name: str, ids: Sequence[str], **_: Any) -> dict[str, Any]:
         if name != "instances":
             return {}
-        return {uid: {"sha256": self.known[uid]} for uid in ids if uid in self.known}
+        return {
+            uid: {"sha256": self.known[uid], "version": "other"} for uid in ids if uid in self.known
+        }
 
     async def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         await asyncio.sleep(0.01)
@@ -81,7 +101,13 @@ class World:
             redo=fake,
             listing=fake,
             removal=fake,
+            reconcile=Reconcile("first-wins", IdentifierSystems.from_settings(Settings())),
+            ownership=fake,
+            problems=fake,
         )
+
+    def note(self, record: ProblemRecord) -> None:
+        self.noted.append(record)
 
 
 def submission(number: int, digest: str = "d", *, again: bool = False) -> Submission:
@@ -135,10 +161,11 @@ async def test_what_another_writer_stored_meanwhile_is_not_stored_twice() -> Non
     world.version += 1
     world.known |= {"1.9.2": "d", "1.9.3": "other"}
 
-    assert await commits.commit(submission(2)) == Committed(identical=frozenset({"1.9.2"}))
-    assert await commits.commit(submission(3, again=True)) == Committed(
-        different=frozenset({"1.9.3"})
-    )
+    second = await commits.commit(submission(2))
+    third = await commits.commit(submission(3, again=True))
+
+    assert replace(second, version=0) == Committed(identical=frozenset({"1.9.2"}))
+    assert replace(third, version=0) == Committed(different=frozenset({"1.9.3"}))
     assert world.transactions == [["1.9.1"]]
 
 
@@ -176,6 +203,42 @@ async def test_a_server_that_is_down_fails_those_who_wait_and_not_those_who_come
     world.fail = lambda _: None
     await commits.commit(submission(9))
     assert world.known.keys() == {"1.9.9"}
+
+
+async def test_a_server_that_fails_for_the_moment_is_tried_again_and_that_is_recorded() -> None:
+    """And the study is read anew each time: what was not answered may have been done."""
+    world = World()
+    times = iter(range(10))
+
+    def down_twice(_: list[str]) -> None:
+        if next(times) < 2:
+            raise FhirUnavailable("The FHIR server answers 503.")
+
+    world.fail = down_twice
+    await world.commits().commit(replace(submission(1), until=time.monotonic() + 60))
+
+    assert world.known.keys() == {"1.9.1"}
+    assert world.reads == 3
+    assert [each.kind for each in world.noted] == ["transient-retry"] * 2
+
+
+@pytest.mark.parametrize("later", [VersionConflict("stale"), LinkRefused("no")])
+async def test_what_may_have_been_done_is_never_called_undone(later: Exception) -> None:
+    """Whoever hears of a conflict or a refusal removes the objects; FHIR may have the instance."""
+    world = World()
+    until = time.monotonic() + 0.2
+    first = True
+
+    def fail(_: list[str]) -> None:
+        nonlocal first
+        if first:
+            first = False
+            raise FhirUnavailable("The FHIR server does not answer.")
+        raise later
+
+    world.fail = fail
+    with pytest.raises(FhirUnavailable):
+        await world.commits().commit(replace(submission(1), until=until))
 
 
 async def test_a_bug_fails_its_requests_and_the_study_goes_on() -> None:

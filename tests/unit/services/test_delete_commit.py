@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import FhirUnavailable, IndexUnavailable, LinkRefused, VersionConflict
+from app.fhir.identifiers import IdentifierSystems
 from app.services.commit import StudyCommits
 from app.services.compare import Committed, compare
 from app.services.intents import (
@@ -17,8 +18,10 @@ from app.services.intents import (
     from_source,
     to_source,
 )
+from app.services.reconcile import Reconcile
 from app.services.snapshot import Snapshot
 from app.services.submission import Submission
+from app.settings import Settings
 from tests.unit.services.test_commit import STUDY, WORKER, World, submission
 
 
@@ -62,11 +65,15 @@ class Deleting(World):
     async def clear(self, _: Snapshot) -> bool:
         return False
 
+    async def settle(self, snapshot: Snapshot, **_: Any) -> Snapshot:
+        return snapshot
+
     def commits(self) -> StudyCommits:
         fake: Any = self
         return StudyCommits(
             index=fake, lane=fake, snapshots=fake, linker=fake, redo=fake, listing=fake,
-            removal=fake,
+            removal=fake, problems=fake, ownership=fake,
+            reconcile=Reconcile("first-wins", IdentifierSystems.from_settings(Settings())),
         )  # fmt: skip
 
 

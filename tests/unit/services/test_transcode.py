@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from app.dicom.correction import Correction
 from app.dicom.instance import ByteRange, StoredInstance
 from app.errors import CoregisterError, Unencodable
 from app.index.documents import instance_document
@@ -60,13 +62,15 @@ class OneObject:
         stored = StoredInstance(image.record, "key", len(image.data), "", "1", "2024")
         self.document = instance_document(stored, LIMITS)
         self.spool_folder = folder
+        self.correction: Correction | None = None
         self._data = image.data
 
     @property
     def located(self) -> Located:
         names = ("study_instance_uid", "series_instance_uid", "sop_instance_uid",
                  "transfer_syntax_uid", "blob_key", "size", "version")  # fmt: skip
-        return Located(*(self.document[name] for name in names))
+        found = Located(*(self.document[name] for name in names))
+        return replace(found, correction=self.correction)
 
     async def instance(self, _: Target, __: Sequence[str]) -> tuple[Located, dict[str, Any]]:
         return self.located, self.document
@@ -255,3 +259,27 @@ async def test_several_come_in_order_with_errors_in_their_places(
     assert isinstance(found[1], Unencodable)
     assert found[2] == JPEGLSLossless
     bench.threads.shutdown()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("name", ["Smith^John", "Διονυσία^Άννα"])
+@pytest.mark.parametrize("image", SMALL[::6], ids=lambda image: image.path.name)
+async def test_what_is_made_is_corrected(
+    image: Image, name: str, pool: WorkerPool, tmp_path: Path
+) -> None:
+    shown = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": name}]}}
+    correction = Correction.of(
+        shown, image.record.attributes, patient="Patient/x", at="2026-01-02T03:04:05Z"
+    )
+    for syntax in (DeflatedExplicitVRLittleEndian, JPEG2000Lossless):
+        plain, bench = Bench(image, pool, tmp_path, LIMITS), Bench(image, pool, tmp_path, LIMITS)
+        bench.object.correction = correction
+        try:
+            expected = pydicom.dcmread(BytesIO(await plain.made(syntax)))
+        except CoregisterError:
+            continue
+        made = pydicom.dcmread(BytesIO(await bench.made(syntax)))
+        assert made.PatientName == name
+        assert len(made.OriginalAttributesSequence) >= 1
+        for tag in ("PixelData", "Rows", "SOPInstanceUID"):
+            assert made.get(tag) == expected.get(tag)

@@ -11,6 +11,7 @@ from app.fhir.bundle import study_transaction
 from app.fhir.ids import patient_id
 from app.fhir.patient import PatientKey
 from app.stores.hapi import CommitResult, Found, HapiStore
+from app.stores.hapi_questions import identified_by, patients_with
 
 BASE = "http://fhir.test/fhir"
 KEY = PatientKey("urn:x,y", "a|b$\\")
@@ -35,6 +36,13 @@ def replaced_by(reference: str) -> list[dict[str, Any]]:
         {"type": "seealso", "other": {"reference": "Patient/other"}},
         {"type": "replaced-by", "other": {"reference": reference}},
     ]
+
+
+async def patient_found(store: HapiStore, key: PatientKey) -> str:
+    """Return the reference of the Patient that the store finds."""
+    found = await store.find_patient(key)
+    assert found is not None
+    return f"Patient/{found['id']}"
 
 
 def absent() -> dict[str, Any]:
@@ -144,7 +152,7 @@ async def test_an_identifier_is_escaped_in_the_search(store: HapiStore) -> None:
     """FHIR R4 §3.1.1.4.0.1: `$`, `,`, `|` and a backslash have a meaning in parameters."""
     route = respx.get(f"{BASE}/Patient").respond(json=found({"id": "a"}))
 
-    assert await store.find_patient(KEY) == "Patient/a"
+    assert await patient_found(store, KEY) == "Patient/a"
     asked = route.calls.last.request.url.params["identifier"]
     assert asked == "urn:x\\,y|a\\|b\\$\\\\"
 
@@ -155,7 +163,7 @@ async def test_of_several_patients_an_active_one_is_taken(store: HapiStore) -> N
         json=found({"id": "a", "active": False}, {"id": "c"}, {"id": "b", "active": True})
     )
 
-    assert await store.find_patient(KEY) == "Patient/b"
+    assert await patient_found(store, KEY) == "Patient/b"
 
 
 @respx.mock
@@ -173,7 +181,7 @@ async def test_a_merged_patient_leads_to_the_one_that_replaces_it(store: HapiSto
             }
         )
 
-    assert await store.find_patient(KEY) == "Patient/c"
+    assert await patient_found(store, KEY) == "Patient/c"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +194,7 @@ async def test_a_merge_that_leads_nowhere_leaves_the_patient(store: HapiStore, t
     respx.get(f"{BASE}/Patient/gone").respond(404, json=absent())
     respx.get(f"{BASE}/Patient/a").respond(json={**patient, "meta": {"versionId": "1"}})
 
-    assert await store.find_patient(KEY) == "Patient/a"
+    assert await patient_found(store, KEY) == "Patient/a"
 
 
 @respx.mock
@@ -200,7 +208,7 @@ async def test_a_patient_whose_identifier_was_corrected_is_still_the_patient(
         json={"resourceType": "Patient", "id": made, "meta": {"versionId": "2"}}
     )
 
-    assert await store.find_patient(KEY) == f"Patient/{made}"
+    assert await patient_found(store, KEY) == f"Patient/{made}"
 
 
 @respx.mock
@@ -294,3 +302,89 @@ async def test_rehearsals_are_undone_by_their_last_entry(store: HapiStore) -> No
     assert sent.call_count == 5
     last = orjson.loads(sent.calls.last.request.content)["entry"][-1]
     assert last["request"] == {"method": "PUT", "url": "Endpoint/e", "ifMatch": 'W/"0"'}
+
+
+QUESTIONS = [patients_with(KEY), identified_by("Encounter", "urn:v", "9", most=3)]
+
+
+def answers(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "batch-response", "entry": list(entries)}
+
+
+def searched(*resources: dict[str, Any]) -> dict[str, Any]:
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": each} for each in resources]}
+    return {"response": {"status": "200 OK"}, "resource": bundle}
+
+
+@respx.mock
+async def test_several_questions_are_one_request(store: HapiStore) -> None:
+    outcome = {"resourceType": "OperationOutcome"}
+    route = respx.post(f"{BASE}/").respond(
+        json=answers(searched(PATIENT), searched({"resourceType": "Encounter", "id": "e"}, outcome))
+    )
+
+    assert await store.ask(QUESTIONS) == [[PATIENT], [{"resourceType": "Encounter", "id": "e"}]]
+
+    request = route.calls.last.request
+    sent = orjson.loads(request.content)
+    assert sent["type"] == "batch"
+    urls = [httpx.URL(entry["request"]["url"]) for entry in sent["entry"]]
+    assert [url.path for url in urls] == ["Patient", "Encounter"]
+    assert urls[0].params["identifier"] == "urn:x\\,y|a\\|b\\$\\\\"
+    assert request.headers["Cache-Control"] == "no-cache, no-store"
+
+
+@respx.mock
+async def test_a_question_that_is_refused_has_no_answer_and_the_others_have_theirs(
+    store: HapiStore,
+) -> None:
+    respx.post(f"{BASE}/").respond(
+        json=answers(searched(PATIENT), {"response": {"status": "403 Forbidden"}})
+    )
+
+    assert await store.ask(QUESTIONS) == [[PATIENT], None]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answers(searched()),
+        answers(searched(), {"response": {"status": "503"}}),
+        answers(searched(), {"response": {"status": "429 Too Many Requests"}}),
+        answers(searched(), {}),
+    ],
+)
+@respx.mock
+async def test_an_answer_that_leaves_a_question_open_is_none(
+    store: HapiStore, answer: dict[str, Any]
+) -> None:
+    respx.post(f"{BASE}/").respond(json=answer)
+
+    with pytest.raises(FhirUnavailable):
+        await store.ask(QUESTIONS)
+
+
+@respx.mock
+async def test_a_device_that_somebody_made_meanwhile_is_left_out(store: HapiStore) -> None:
+    device = {"resourceType": "Device", "id": "d"}
+    respx.get(f"{BASE}/Device/d").respond(json={**device, "meta": {"versionId": "1"}})
+    route = respx.post(f"{BASE}/").respond(409)
+    put = respx.put(f"{BASE}/ImagingStudy/s").respond(headers={"ETag": 'W/"8"'})
+
+    result = await store.commit(study_transaction(STUDY, 7, None, new=[device]))
+
+    assert result == CommitResult({"ImagingStudy/s": 8})
+    assert (route.call_count, put.call_count) == (1, 1)
+
+
+@respx.mock
+async def test_what_is_written_whatever_is_there_is_not_guarded(store: HapiStore) -> None:
+    entries = [{"response": {"status": "200 OK", "etag": tag}} for tag in ("4", "8")]
+    route = respx.post(f"{BASE}/").respond(json={"entry": entries})
+    report = {"resourceType": "DiagnosticReport", "id": "r"}
+
+    result = await store.commit(study_transaction(STUDY, 7, None, written=[report]))
+
+    assert result.versions == {"DiagnosticReport/r": 4, "ImagingStudy/s": 8}
+    sent = orjson.loads(route.calls.last.request.content)
+    assert [entry["request"].get("ifMatch") for entry in sent["entry"]] == [None, 'W/"7"']

@@ -6,7 +6,7 @@ import pytest
 
 from app.dicom.instance import COERCED, DISCARDED, UNFIT, Finding
 from app.errors import BadInstance, InvalidAttributes, LinkRefused, NotDicom
-from app.services.store_study import InstanceOutcome
+from app.services.outcome import InstanceOutcome
 from app.web.stow_answer import OFFERS, answer, store_response
 
 BASE = "http://here/dicom-web"

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.web import problem
 from app.web.routes import PATTERNS, VIEWER
 from app.web.safe_headers import SafeHeaders
-from app.web.viewer import HEADERS
+from app.web.viewer import HEADERS, INVOKED
 
 FILES = {
     "index.html": "<!doctype html><p>the page",
@@ -86,6 +86,33 @@ async def test_file_has_its_type_and_the_rest_is_the_page(
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == kind
     assert answer.text == FILES.get(path, FILES["index.html"])
+
+
+async def test_a_study_that_fhir_refers_to_is_shown(http: httpx.AsyncClient) -> None:
+    """What a FHIR client makes of the viewer's Endpoint: IHE RAD-106."""
+    answer = await http.get(f"{INVOKED}?requestType=STUDY&studyUID=1.2.3,1.2.4")
+
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "/viewer/viewer?StudyInstanceUIDs=1.2.3,1.2.4"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "requestType=STUDY",
+        "requestType=STUDY&studyUID=",
+        "requestType=STUDY&studyUID=1.2,//evil.example",
+        "requestType=PATIENT&patientID=1",
+    ],
+)
+async def test_what_is_no_question_for_studies_is_refused(
+    http: httpx.AsyncClient, query: str
+) -> None:
+    answer = await http.get(f"{INVOKED}?{query}")
+
+    assert answer.status_code == 400
+    assert "evil" not in answer.text
 
 
 async def test_missing_file_is_missing(http: httpx.AsyncClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from app.dicom.instance import ByteRange
 from app.errors import CoregisterError, NotFound
 from app.services.retrieve import Found, Located, Target, Values
 from app.web import problem
@@ -60,10 +61,17 @@ class Stored:
         for data in await self.read_values(values):
             yield _chunks(data)
 
+    async def whole(self, located: Located) -> Values:
+        return Values(located, ((ByteRange(0, located.size),),), encapsulated=False, deflated=False)
+
     async def read_values(self, values: Values) -> list[bytes]:
         data = values.located.blob_key.encode()
         return [
-            b"".join(data[part.offset : part.offset + part.length] for part in stretches)
+            b"".join(
+                data[part.offset : part.offset + part.length]
+                for part in stretches
+                if isinstance(part, ByteRange)
+            )
             for stretches in values.stretches
         ]
 
