@@ -67,7 +67,8 @@ import org.springframework.retry.policy.TimeoutRetryPolicy;
  * A stock HAPI FHIR R4 JPA server on embedded Jetty: no Spring Boot, no war.
  *
  * <p>Settings are system properties: fhir.host, fhir.port, fhir.db.url (H2 or PostgreSQL), fhir.db.user,
- * fhir.db.password, fhir.db.pool, fhir.subscriptionPollMs, fhir.jobPollMs.
+ * fhir.db.password, fhir.db.pool, fhir.subscriptionPollMs, fhir.subscriptionRetryMs,
+ * fhir.jobPollMs.
  */
 @Configuration
 @Import({

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from pydicom.data import get_testdata_file
 
+from tests.conftest import Stack
 from tests.corpus import make_instance
 from tests.e2e.real_files import as_sent
 from tests.server import Server, free_port
@@ -57,6 +58,21 @@ class Orthanc:
         answer = self.http.post(f"/dicom-web/servers/{US}/{verb}", json=message)
         assert answer.status_code == httpx.codes.OK, answer.text
         return answer.json()
+
+
+@pytest.fixture(scope="module")
+def server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that shows objects as they are: these files give one PatientID to several people."""
+    running = Server(
+        tmp_path_factory.mktemp("beside-orthanc"), stack.elasticsearch_url, stack.fhir_url,
+        settings={"COREGISTER_PATIENT": "dicom"},
+    )  # fmt: skip
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+        running.discard()
 
 
 @pytest.fixture(scope="module")

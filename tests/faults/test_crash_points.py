@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
+from app.limits import Limits
 from tests.agreement import Archive, assert_agreement
 from tests.conftest import Stack
 from tests.corpus import make_instance
@@ -63,6 +64,7 @@ class Site:
     sent: set[str] = field(default_factory=set)  # Study Instance UIDs
     acknowledged: dict[str, bytes] = field(default_factory=dict)  # by SOP Instance UID
     known: Requests = field(default_factory=list)  # studies that are stored, to add to
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def live(self, requests: Requests, plan: Plan = WELL) -> Ending:
         """Start a Coregister, let it store the requests, and let it end as planned."""
@@ -76,6 +78,7 @@ class Site:
             "fhir_url": self.archive.fhir_url,
             "blobs": self.archive.blobs.as_uri(),
             "warm_up": False,
+            **self.settings,
         }
         bytes_only = [([[i.data for i in r] for r in requests], plan) for requests, plan in acts]
         ours, theirs = self.context.Pipe(duplex=False)
@@ -244,14 +247,12 @@ def test_a_store_that_fails_at_any_call_does_no_harm(
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_crash_while_copies_are_removed_loses_nothing(
-    site: Site, monkeypatch: pytest.MonkeyPatch, *, after: bool
-) -> None:
+def test_a_crash_while_copies_are_removed_loses_nothing(site: Site, *, after: bool) -> None:
     """A second try brings a new instance beside two that the first try, answered 503, had linked.
 
     The objects of those two are there twice then; the copies are removed, and the new one has to stay.
     """
-    monkeypatch.setenv("COREGISTER_LIMIT_STORE_RETRY_SECONDS", "0")  # or it would succeed by itself
+    site.settings["limits"] = Limits(store_retry_seconds=0)  # or it would succeed by itself
     first = into_new_study(site)
     second = [[*first[0], instance(first[0][0].study)]]
     ending = site.live_through(
