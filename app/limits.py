@@ -175,6 +175,11 @@ class Limits(BaseSettings):
         description="Up to this size an ImagingStudy lists its instances with every commit; above it, "
         "once no commit has come for a while.",
     )
+    fhir_repairs: int = Field(
+        10,
+        description="Most repairs of one ImagingStudy within an hour; after that it is looked at ever more "
+        "rarely, because somebody else takes it for theirs.",
+    )
     fhir_values: int = Field(
         100,
         description="Most entries of one list, such as procedure codes or performers, that are made of what "

@@ -34,7 +34,6 @@ from app.stores.hapi_history import HapiHistory
 from app.stores.lane import Lane
 
 MOST_SERIES = 10_000
-MOST_REPAIRS = 10  # of one study within a while; then somebody else takes it for theirs
 WHILE_SECONDS = 3600.0
 REPAIRED = 1_000  # studies whose repairs are counted
 
@@ -78,7 +77,7 @@ class Ownership:
         """Tell whether a study was repaired again and again: another archive may write it, too."""
         repairs = self._repairs.get(study_instance_uid, ())
         recent = [at for at in repairs if time.monotonic() - at < WHILE_SECONDS]
-        return len(recent) >= MOST_REPAIRS
+        return len(recent) >= self._limits.fhir_repairs
 
     async def settle(self, snapshot: Snapshot, *, recovered: bool = False) -> Snapshot:
         """Return the study after edits of others are accepted or undone, and known to the index.
@@ -188,7 +187,8 @@ class Ownership:
 
     def _note(self, snapshot: Snapshot, wrong: Sequence[str]) -> None:
         uid = snapshot.study_instance_uid
-        self._repairs.setdefault(uid, deque(maxlen=MOST_REPAIRS)).append(time.monotonic())
+        repairs = self._repairs.setdefault(uid, deque(maxlen=self._limits.fhir_repairs))
+        repairs.append(time.monotonic())
         self._repairs.move_to_end(uid)
         if len(self._repairs) > REPAIRED:
             self._repairs.popitem(last=False)

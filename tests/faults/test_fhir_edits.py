@@ -244,7 +244,10 @@ class Ward:
 @pytest.fixture(scope="module")
 def ward(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     folder = tmp_path_factory.mktemp("ward")
-    asking = {"COREGISTER_LIMIT_CHANGES_SECONDS": "0.5"}
+    asking = {
+        "COREGISTER_LIMIT_CHANGES_SECONDS": "0.5",
+        "COREGISTER_LIMIT_FHIR_REPAIRS": "1000",  # more than there are edits
+    }
     server = Server(folder, stack.elasticsearch_url, stack.fhir_url, asking)
     server.start()
     made = Ward(server)

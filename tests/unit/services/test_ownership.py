@@ -237,7 +237,7 @@ async def test_a_study_that_is_repaired_again_and_again_is_contested(
     rules = world.rules()
     monkeypatch.setattr(module, "relinked", relinked)
     damage = Snapshot(STUDY, imaging_study(9), 4, document(3))
-    for _ in range(module.MOST_REPAIRS):
+    for _ in range(Limits().fhir_repairs):
         assert not rules.contested(STUDY)
         await rules.settle(damage)
     assert rules.contested(STUDY)
